@@ -1,0 +1,52 @@
+"""LSTM: one recurrent network shared by all nodes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fieldcast.core.backbone import Backbone
+from fieldcast.core.context import Context
+from fieldcast.core.spec import Spec
+from fieldcast.nn.calendar import calendar_channels
+
+
+class LSTM(Backbone):
+    """A node-shared LSTM over the look-back; no node sees another.
+
+    v_t = W_in x_t + b ; s_1..s_T = LSTM(v_1..v_T), ``layers`` layers of ``width`` ; h = s_T ;
+    y = W_2 relu(W_1 h + b_1) + b_2.
+
+    ``calendar_inputs`` adds time of day and day of week to the channels of x (97,932 parameters with one channel at
+    T = H = 12; 97,868 without). Shapes: x [B, T, N, C] -> h [B, N, width].
+    Source: FC-LSTM as in Liu et al., NeurIPS 2023, arXiv:2306.08259.
+    """
+
+    unseen_nodes = True
+    predictor_layers = ("end1", "end2")
+    paper = "Hochreiter & Schmidhuber 1997; as in Liu et al., NeurIPS 2023, arXiv:2306.08259"
+
+    def __init__(
+        self, spec: Spec, width: int = 64, layers: int = 2, input_width: int = 32, end_width: int = 512,
+        dropout: float = 0.1, calendar_inputs: bool = True,
+    ):  # fmt: skip
+        super().__init__(spec)
+        self.width = width
+        self.calendar_sizes = spec.calendar_sizes[:2]
+        self.calendar_inputs = calendar_inputs
+        self.start = nn.Linear(spec.channels + (2 if calendar_inputs else 0), input_width)
+        self.lstm = nn.LSTM(input_width, width, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
+        self.end1 = nn.Linear(width, end_width)
+        self.end2 = nn.Linear(end_width, spec.horizon * spec.targets)
+
+    def encode(self, x: Tensor, ctx: Context) -> Tensor:
+        batch, lookback, nodes, _ = x.shape
+        if self.calendar_inputs:
+            clock = calendar_channels(ctx.calendar[:, :lookback, :2], self.calendar_sizes)  # [B, T, 2]
+            x = torch.cat([x, clock.unsqueeze(2).expand(-1, -1, nodes, -1)], dim=-1)  # [B, T, N, C + 2]
+        series = self.start(x).transpose(1, 2).flatten(0, 1)  # [B * N, T, input_width]
+        states, _ = self.lstm(series)  # [B * N, T, width]
+        return states[:, -1].unflatten(0, (batch, nodes))  # [B, N, width]
+
+    def head(self, h: Tensor) -> Tensor:
+        return self.unflatten(self.end2(self.end1(h).relu()))  # [B, H, N, O]

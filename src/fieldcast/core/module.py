@@ -1,0 +1,71 @@
+"""What backbones and stages share: remembered hyper-parameters, tensors with node axes, parameter groups."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Fill = Callable[[Tensor, int], Tensor]
+"""Given a gathered tensor's source and a node axis, the row for a new node."""
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters with settings of their own; None means the run's setting."""
+
+    parameters: list[nn.Parameter]
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    clip_norm: float | None = None
+
+
+class Configured(nn.Module):
+    """A module that remembers how it was made, so that a saved folder can make it again without code.
+
+    ``hyper`` holds the arguments of the constructor (without ``spec``). ``per_node`` names each parameter and buffer
+    that has a node axis, and which axes: ``{"node_embedding": (0,)}``.
+    """
+
+    per_node: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+    hyper: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        self = super().__new__(cls)
+        # bind_partial, because copying and unpickling make an empty object first and fill it after.
+        bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
+        bound.apply_defaults()
+        taken = {key: value for key, value in list(bound.arguments.items())[1:] if key != "spec"}
+        object.__setattr__(self, "hyper", taken)
+        return self
+
+    def groups(self) -> list[ParameterGroup]:
+        """Parameter groups; the default is one with the run's settings."""
+        return [ParameterGroup([p for p in self.parameters() if p.requires_grad])]
+
+    def node_axes(self) -> dict[str, tuple[int, ...]]:
+        """Node axes of every tensor that has some, by its name in this module; override where names depend on sizes."""
+        return dict(self.per_node)
+
+
+def gather_nodes(tensor: Tensor, axes: tuple[int, ...], index: np.ndarray, fill: str = "mean") -> Tensor:
+    """Select nodes along ``axes``; where ``index`` is -1 put the mean over present nodes, or zero.
+
+    Shapes: tensor [..., N, ...] -> [..., len(index), ...] on each of ``axes``.
+    """
+    positions = torch.as_tensor(index, dtype=torch.long, device=tensor.device)
+    new = positions < 0
+    for axis in axes:
+        row = tensor.mean(dim=axis, keepdim=True) if tensor.is_floating_point() else tensor.narrow(axis, 0, 1)
+        if fill == "zero":
+            row = torch.zeros_like(row)
+        gathered = tensor.index_select(axis, positions.clamp_min(0))
+        shape = [1] * tensor.dim()
+        shape[axis] = len(positions)
+        tensor = torch.where(new.view(shape), row, gathered)
+    return tensor.contiguous()

@@ -1,0 +1,61 @@
+"""Stage: a small module beside a backbone, in one of three places."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from fieldcast.core.context import Context
+from fieldcast.core.module import Configured
+from fieldcast.core.spec import Spec
+
+
+class Stage(Configured):
+    """A lever on a forecast. Made with hyper-parameters only; :meth:`build` makes its tensors once sizes are known.
+
+    Subclass one of :class:`BeforeStage`, :class:`BetweenStage`, :class:`AfterStage`.
+    """
+
+    def build(self, spec: Spec) -> Spec:
+        """Make the tensors for ``spec`` and return the Spec as the next module sees it."""
+        return spec
+
+    def extra_loss(self, ctx: Context) -> Tensor | None:
+        """A term added to the training loss (a penalty, a divergence), or None."""
+        return None
+
+
+class BeforeStage(Stage):
+    """x [B, T, N, C] -> x' [B, T, N, C']; ``build`` returns the Spec with ``channels`` = C'.
+
+    A stage that switches sensors off overrides :meth:`gate`. Gates act first, on x, on ``ctx.observed`` and on
+    ``ctx.history`` alike, so that no later part can see a sensor that is off.
+    """
+
+    def gate(self) -> Tensor | None:
+        """One factor a sensor, [N], or None."""
+        return None
+
+    def forward(self, x: Tensor, ctx: Context) -> Tensor:
+        return x
+
+
+class BetweenStage(Stage):
+    """h [B, N, D] -> h' [B, M, D]: may change the set of nodes, as a read-out to switched-off sensors does.
+
+    Its ``per_node`` names axes over the N nodes that are read; ``per_output_node`` axes over the M that are forecast.
+    """
+
+    per_output_node: dict[str, tuple[int, ...]] = {}  # noqa: RUF012
+
+    reads_out = False
+    """True for a stage that forecasts all nodes from those that are read: compaction may then keep M > N."""
+
+    def forward(self, h: Tensor, ctx: Context) -> Tensor:
+        return h
+
+
+class AfterStage(Stage):
+    """y [B, H, M, O] -> y' [B, H, M, O], seeing h [B, M, D] and the context; ``per_node`` names axes over M."""
+
+    def forward(self, y: Tensor, h: Tensor, ctx: Context) -> Tensor:
+        return y

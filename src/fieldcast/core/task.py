@@ -1,0 +1,62 @@
+"""Task: what turns a model and a mini-batch into a loss."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from fieldcast.core.context import Context
+from fieldcast.errors import FieldcastError
+
+LossName = Literal["mae", "mse", "huber"]
+
+
+class Model(Protocol):
+    """What a task asks of a model: scaled x and context in, scaled forecast out."""
+
+    def __call__(self, x: Tensor, ctx: Context) -> Tensor: ...
+
+
+class Task(ABC):
+    """The only thing, with its progress, in which training and pre-training differ."""
+
+    @abstractmethod
+    def errors(self, model: Model, x: Tensor, ctx: Context, y: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums of errors and counts of cells, each [O]: sums and not means, so that shares of a batch add up."""
+
+    def loss(self, model: Model, x: Tensor, ctx: Context, y: Tensor, observed: Tensor) -> Tensor:
+        """The mean over channels of each channel's mean error; 0, with a finite gradient, where nothing was observed.
+
+        Shapes: x [B, T, N, C], y and observed [B, H, M, O], all scaled -> a scalar.
+        """
+        total, count = self.errors(model, x, ctx, y, observed)
+        return (total / count.clamp_min(1)).mean()
+
+
+class Forecasting(Task):
+    """Masked error of the forecast in scaled units, so that channels of different units weigh alike.
+
+    mae: |e|; mse: e^2; huber: e^2 / 2 for |e| <= delta, else delta (|e| - delta / 2); delta in standard deviations.
+    """
+
+    def __init__(self, loss: LossName = "mae", huber_delta: float = 1.0):
+        if loss not in ("mae", "mse", "huber"):
+            raise FieldcastError(f"there is no loss '{loss}': choose mae, mse or huber.")
+        if huber_delta <= 0:
+            raise FieldcastError(f"the Huber delta is {huber_delta}: give a positive number of standard deviations.")
+        self.name = loss
+        self.huber_delta = huber_delta
+
+    def errors(self, model: Model, x: Tensor, ctx: Context, y: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        # NaN must not enter the subtraction: its gradient would be NaN even where the mask removes it.
+        error = (model(x, ctx) - torch.where(observed, y, 0.0)).abs()  # [B, H, M, O]
+        if self.name == "mse":
+            error = error.square()
+        elif self.name == "huber":
+            delta = self.huber_delta
+            error = torch.where(error <= delta, error.square() / 2, delta * (error - delta / 2))
+        error = torch.where(observed, error, 0.0)
+        return error.sum(dim=(0, 1, 2), dtype=torch.float32), observed.sum(dim=(0, 1, 2))

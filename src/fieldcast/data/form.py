@@ -1,0 +1,74 @@
+"""The form of the data that a forecaster was made for: names, units, step, sizes, scaler, calendar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fieldcast.data.calendar import Calendar
+from fieldcast.data.scaling import Scaler
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """What a forecaster must know of its data to accept new readings and to label its forecasts.
+
+    ``targets`` and ``future`` are channels too; ``future`` are those known ahead (a holiday flag, a weather forecast).
+    ``coordinates`` float64 [N, 2] are latitude and longitude in degrees.
+    """
+
+    lookback: int
+    horizon: int
+    nodes: tuple[str, ...]
+    channels: tuple[str, ...]
+    targets: tuple[str, ...]
+    frequency: str
+    scaler: Scaler
+    calendar: Calendar
+    future: tuple[str, ...] = ()
+    timezone: str | None = None
+    units: Mapping[str, str] | None = None
+    coordinates: np.ndarray | None = None
+    grid: tuple[int, int] | None = None
+
+    @property
+    def target_index(self) -> np.ndarray:
+        """Positions of the targets among the channels."""
+        return np.array([self.channels.index(target) for target in self.targets], dtype=np.int64)
+
+    @property
+    def future_index(self) -> np.ndarray:
+        """Positions among the channels of those known ahead."""
+        return np.array([self.channels.index(name) for name in self.future], dtype=np.int64)
+
+    def renode(self, index: np.ndarray, names: Sequence[str] | None = None) -> Form:
+        """The form of other nodes: ``index`` int64 [new N] points to present ones, -1 is a new one named in ``names``."""
+        nodes = tuple(self.nodes[i] if i >= 0 else (names[j] if names else f"new{j}") for j, i in enumerate(index))
+        coordinates = self.coordinates
+        if coordinates is not None:
+            coordinates = np.where(index[:, None] >= 0, coordinates[index], np.nan)
+        return replace(self, nodes=nodes, scaler=self.scaler.nodes(index), coordinates=coordinates, grid=None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but what has a file of its own: nodes and coordinates, scaler."""
+        return {
+            "lookback": self.lookback, "horizon": self.horizon, "channels": list(self.channels),
+            "targets": list(self.targets), "future": list(self.future), "frequency": self.frequency,
+            "timezone": self.timezone, "units": dict(self.units or {}), "calendar": self.calendar.to_json(),
+            "grid": list(self.grid) if self.grid else None,
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(
+        cls, saved: Mapping[str, Any], nodes: Sequence[str], coordinates: np.ndarray | None, scaler: Scaler
+    ) -> Form:
+        return cls(
+            lookback=int(saved["lookback"]), horizon=int(saved["horizon"]), nodes=tuple(nodes),
+            channels=tuple(saved["channels"]), targets=tuple(saved["targets"]), future=tuple(saved["future"]),
+            frequency=saved["frequency"], timezone=saved["timezone"], units=dict(saved["units"]), scaler=scaler,
+            calendar=Calendar.from_json(saved["calendar"]), coordinates=coordinates,
+            grid=(int(saved["grid"][0]), int(saved["grid"][1])) if saved["grid"] else None,
+        )  # fmt: skip

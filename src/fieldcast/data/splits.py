@@ -1,0 +1,152 @@
+"""Named splits: which windows train, select and test, and which rows the scaler may see."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fieldcast.data.readings import Readings
+from fieldcast.errors import FieldcastError, did_you_mean
+
+PARTS = ("train", "validation", "test")
+_FORMS = "'windows-first 7:1:2', 'rows 0:700 700:800 800:1000', 'until 2015-12-31T23:00 2016-06-30T23:00'"
+_Ranges = dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The windows of each part by their first look-back row, int64 [windows], and the rows that training sees."""
+
+    name: str
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    train_rows: tuple[int, int]
+
+
+def window_starts(segment: np.ndarray, length: int) -> np.ndarray:
+    """First rows of all windows of ``length`` rows that stay within one segment: int64 [windows]."""
+    count = len(segment) - length + 1
+    if count <= 0:
+        return np.zeros(0, dtype=np.int64)
+    starts = np.arange(count, dtype=np.int64)
+    return starts[segment[:count] == segment[length - 1 :]]
+
+
+def make_split(
+    readings: Readings, lookback: int, horizon: int, split: str | Mapping[str, Any] | None = None, purge: int = 0
+) -> Split:
+    """Split the windows of readings by a name of ``meta.toml``, a text such as ``windows-first 7:1:2``, or a table.
+
+    *Windows first* cuts the list of all windows by ratios, n = round(ratio * windows) for train and validation, the
+    rest is test: look-back rows are shared at the borders, as all comparable papers do; ``purge`` drops that many
+    windows at the end of train and validation (horizon - 1 leaves no label row in two parts).
+    *Rows* and *until* keep a window only if all its rows lie inside a part. Without a validation part the last tenth
+    of the training rows is held out for it.
+    """
+    meta = readings.meta
+    text = meta.default_split if split is None else split
+    if isinstance(text, str) and text in meta.splits:
+        name, rule = text, meta.splits[text]
+    elif isinstance(text, str):
+        name, rule = text, _parse(text, list(meta.splits))
+    else:
+        name, rule = "custom", text
+    starts = window_starts(readings.segment, lookback + horizon)
+    if "ratios" in rule:
+        result = _windows_first(name, starts, rule["ratios"], lookback, purge)
+    else:
+        result = _inside(name, starts, _row_ranges(readings, rule), lookback + horizon, purge)
+    for part in PARTS:
+        if len(getattr(result, part)) == 0:
+            raise FieldcastError(
+                f"the split '{name}' of {meta.name} leaves no {part} window of {lookback} + {horizon} rows "
+                f"({len(starts)} windows in all): shorten look-back or horizon, or choose another split."
+            )
+    return result
+
+
+def _parse(text: str, named: list[str]) -> Mapping[str, Any]:
+    body = re.sub(r"\(.*\)", "", text).strip()
+    numbers = r"\d+(?:\.\d+)?"
+    if match := re.fullmatch(rf"windows-first ({numbers}):({numbers}):({numbers})", body):
+        return {"ratios": [float(part) for part in match.groups()]}
+    if match := re.fullmatch(r"rows (\d+):(\d+) (\d+):(\d+) (\d+):(\d+)", body):
+        edges = [int(part) for part in match.groups()]
+        return {"train": edges[0:2], "validation": edges[2:4], "test": edges[4:6]}
+    if match := re.fullmatch(r"until (\S+) (\S+)", body):
+        return {"train_until": match[1], "validation_until": match[2]}
+    known = f"the dataset names {', '.join(named)}; " if named else ""
+    raise FieldcastError(f"there is no split '{text}'{did_you_mean(text, named)}: {known}other forms are {_FORMS}.")
+
+
+def _windows_first(name: str, starts: np.ndarray, ratios: list[float], lookback: int, purge: int) -> Split:
+    total = sum(ratios)
+    if total <= 0:
+        raise FieldcastError(f"the ratios of the split '{name}' add up to nothing: give positive ones, such as 7:1:2.")
+    train_count = round(ratios[0] / total * len(starts))
+    validation_count = round(ratios[1] / total * len(starts))
+    train = starts[:train_count]
+    validation = starts[train_count : train_count + validation_count]
+    test = starts[train_count + validation_count :]
+    # Rows that training windows see as inputs, whatever was purged: 0 .. n_train + look-back - 2.
+    stop = int(train[-1]) + lookback if len(train) else 0
+    return Split(name, train[: len(train) - purge], validation[: len(validation) - purge], test, (0, stop))
+
+
+def _inside(name: str, starts: np.ndarray, ranges: _Ranges, length: int, purge: int) -> Split:
+    parts = {
+        part: starts[(starts >= first) & (starts + length <= stop)] for part, (first, stop) in ranges.items()
+    }  # fmt: skip
+    if purge:
+        parts |= {part: parts[part][: len(parts[part]) - purge] for part in ("train", "validation")}
+    return Split(name, parts["train"], parts["validation"], parts["test"], ranges["train"])
+
+
+def _row_ranges(readings: Readings, rule: Mapping[str, Any]) -> _Ranges:
+    rows = len(readings.time)
+    unknown = sorted(set(rule) - {*PARTS, "train_until", "validation_until", "windows", "note"})
+    if unknown:
+        raise FieldcastError(f"a split of {readings.meta.name} has the unknown key '{unknown[0]}': remove it.")
+    if rule.get("windows", "inside") != "inside":
+        raise FieldcastError(f"a split of {readings.meta.name} has windows = '{rule['windows']}': only 'inside' exists.")
+    if "train_until" in rule:
+        if "validation_until" not in rule:
+            raise FieldcastError(f"a split of {readings.meta.name} has train_until only: give validation_until too.")
+        wall = readings.local_time().to_numpy()
+        edges = [_count_until(wall, rule[key], key) for key in ("train_until", "validation_until")]
+        ranges = {"train": (0, edges[0]), "validation": (edges[0], edges[1]), "test": (edges[1], rows)}
+    else:
+        if "train" not in rule or "test" not in rule:
+            raise FieldcastError(f"a split of {readings.meta.name} needs at least train and test rows: give both.")
+        ranges = {part: (int(rule[part][0]), int(rule[part][1])) for part in PARTS if part in rule}
+        if "validation" not in ranges:
+            first, stop = ranges["train"]
+            held_out = stop - round((stop - first) / 10)
+            ranges |= {"train": (first, held_out), "validation": (held_out, stop)}
+    for part, (first, stop) in ranges.items():
+        if not 0 <= first < stop <= rows:
+            raise FieldcastError(
+                f"the {part} rows {first}:{stop} of a split do not lie within the {rows} rows of {readings.meta.name}: "
+                "give a first row before the last, both inside."
+            )
+    if ranges["train"][1] > ranges["test"][0]:
+        raise FieldcastError(
+            f"training rows end at {ranges['train'][1]}, after test rows begin at {ranges['test'][0]}: "
+            "a forecaster must not train on what it is tested on."
+        )
+    return ranges
+
+
+def _count_until(wall: np.ndarray, stamp: str, key: str) -> int:
+    """Rows up to and including ``stamp``."""
+    try:
+        last = pd.Timestamp(stamp).to_datetime64()
+    except ValueError:
+        raise FieldcastError(f"{key} = '{stamp}' is no date: write it as 2015-12-31T23:00.") from None
+    return int(np.searchsorted(wall, last, side="right"))

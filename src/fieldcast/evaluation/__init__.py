@@ -1,0 +1,23 @@
+"""Scores of forecasts: rules, sums, figures and the protocol they carry. Stands on arrays, never on a model."""
+
+from __future__ import annotations
+
+from fieldcast.evaluation.metrics import score_arrays, scores, tgcn_scores
+from fieldcast.evaluation.protocol import across_seeds, format_table, protocol_record, score_row, to_jsonable
+from fieldcast.evaluation.rules import Arithmetic, ScoreRule, active_nodes
+from fieldcast.evaluation.sums import ScoreSums
+
+__all__ = [
+    "Arithmetic",
+    "ScoreRule",
+    "ScoreSums",
+    "across_seeds",
+    "active_nodes",
+    "format_table",
+    "protocol_record",
+    "score_arrays",
+    "score_row",
+    "scores",
+    "tgcn_scores",
+    "to_jsonable",
+]

@@ -1,0 +1,172 @@
+"""A saved forecaster: a folder that predicts on its own and runs no code when it is opened."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from fieldcast.core.registry import BACKBONES, STAGES
+from fieldcast.data.files import sha256, write_atomically
+from fieldcast.data.form import Form
+from fieldcast.data.graph import Graph
+from fieldcast.data.scaling import Scaler
+from fieldcast.errors import FieldcastError
+from fieldcast.forecaster.model import Forecaster
+
+FORMAT_VERSION = 1
+SUMS = "SHA256SUMS"
+_PARTS = ("config.json", "scaler.json", "nodes.csv", "model.safetensors")
+
+
+def save(
+    forecaster: Forecaster,
+    folder: str | Path,
+    *,
+    protocol: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a forecaster to a folder: everything that prediction needs, and a SHA-256 for each file.
+
+    Files: ``config.json`` (format version, package versions, form, names, hyper-parameters), ``model.safetensors``,
+    ``scaler.json``, ``nodes.csv``, ``graph.npz`` (with a graph), ``protocol.json`` and ``metrics.json`` (when given),
+    ``SHA256SUMS`` (readable by ``sha256sum -c``), written last: a folder whose saving was cut short is recognised.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SUMS).unlink(missing_ok=True)
+    config = {
+        "format_version": FORMAT_VERSION,
+        "versions": package_versions(),
+        "form": forecaster.form.to_json(),
+        "backbone": {"name": BACKBONES.name_of(type(forecaster.backbone)), "hyper": forecaster.backbone.hyper},
+        "stages": [{"name": STAGES.name_of(type(stage)), "hyper": stage.hyper} for stage in forecaster.stages],
+        "inputs": forecaster.inputs.tolist() if forecaster.compacted else None,
+    }
+    _write_json(folder / "config.json", config)
+    _write_json(folder / "scaler.json", forecaster.form.scaler.to_json())
+    write_atomically(folder / "nodes.csv", _nodes_csv(forecaster.form))
+    # Clones, because safetensors refuses views that share memory.
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in forecaster.state_dict().items()}
+    write_atomically(folder / "model.safetensors", lambda beside: save_file(state, beside))
+    if forecaster.graph is not None:
+        arrays = forecaster.graph.arrays()
+        write_atomically(folder / "graph.npz", lambda beside: np.savez(beside, **arrays))  # type: ignore[arg-type]
+    for name, content in (("protocol.json", protocol), ("metrics.json", metrics)):
+        if content is not None:
+            _write_json(folder / name, content)
+    write_sums(folder)
+    return folder
+
+
+def write_sums(folder: str | Path) -> None:
+    """Write the SHA-256 of each file of a saved forecaster, after the files themselves."""
+    folder = Path(folder)
+    names = [*_PARTS, "graph.npz", "protocol.json", "metrics.json"]
+    lines = [f"{sha256(folder / name)}  {name}\n" for name in names if (folder / name).exists()]
+    write_atomically(folder / SUMS, "".join(lines))
+
+
+def load(folder: str | Path) -> Forecaster:
+    """Open a saved forecaster, in eval mode; a damaged, half-written or newer folder is refused in a sentence."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FieldcastError(f"there is no saved forecaster at {folder}: give the folder that training wrote.")
+    verify(folder)
+    config = _read_json(folder / "config.json")
+    found = config.get("format_version")
+    if not isinstance(found, int) or found < 1:
+        raise FieldcastError(f"{folder / 'config.json'} has no format version: this is no saved forecaster.")
+    if found > FORMAT_VERSION:
+        raise FieldcastError(
+            f"{folder} was written in format {found}, this fieldcast reads up to {FORMAT_VERSION}: update fieldcast."
+        )
+    try:
+        return _rebuild(folder, config)
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, FieldcastError):
+            raise
+        raise FieldcastError(f"{folder} does not fit together ({_first_line(error)}): save the forecaster again.") from None
+
+
+def verify(folder: Path) -> None:
+    """Compare every file with its SHA-256; name the first that is absent or altered."""
+    if not (folder / SUMS).exists():
+        raise FieldcastError(f"{folder} holds no complete forecaster ({SUMS} is absent): train or save it again.")
+    listed = dict(reversed(line.split(maxsplit=1)) for line in (folder / SUMS).read_text().splitlines() if line.strip())
+    for name in _PARTS:
+        if name not in listed:
+            raise FieldcastError(f"{folder / SUMS} does not list {name}: save the forecaster again.")
+    for name, digest in listed.items():
+        if "/" in name or "\\" in name or not (folder / name).is_file():
+            raise FieldcastError(f"{folder} lacks {name}: save the forecaster again.")
+        if sha256(folder / name) != digest:
+            raise FieldcastError(f"{folder / name} is damaged or was edited (its SHA-256 differs): save it again.")
+
+
+def _rebuild(folder: Path, config: Mapping[str, Any]) -> Forecaster:
+    nodes, coordinates = _read_nodes(folder / "nodes.csv")
+    scaler = Scaler.from_json(_read_json(folder / "scaler.json"))
+    form = Form.from_json(config["form"], nodes, coordinates, scaler)
+    inputs = None if config["inputs"] is None else np.asarray(config["inputs"], dtype=np.int64)
+    read = len(nodes) if inputs is None else len(inputs)
+    graph = Graph.from_npz(folder / "graph.npz", read) if (folder / "graph.npz").exists() else None
+    stages = [STAGES.get(stage["name"])(**stage["hyper"]) for stage in config["stages"]]
+    backbone = BACKBONES.get(config["backbone"]["name"])
+    with torch.random.fork_rng(devices=[]):
+        forecaster = Forecaster(form, backbone, config["backbone"]["hyper"], stages, graph=graph, inputs=inputs)  # type: ignore[arg-type]
+    forecaster.load_state_dict(load_file(folder / "model.safetensors"))
+    return forecaster.eval()
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a result."""
+    versions = {"python": platform.python_version()}
+    for package in ("fieldcast", "torch", "lightning", "numpy", "pandas", "xarray", "scikit-learn", "scipy"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _nodes_csv(form: Form) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["id", "latitude", "longitude"] if form.coordinates is not None else ["id"])
+    for i, node in enumerate(form.nodes):
+        place = [] if form.coordinates is None else [repr(float(part)) for part in form.coordinates[i]]
+        writer.writerow([node, *place])
+    return buffer.getvalue()
+
+
+def _read_nodes(path: Path) -> tuple[list[str], np.ndarray | None]:
+    rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    nodes = [row[0] for row in rows[1:]]
+    coordinates = np.array([[float(part) for part in row[1:3]] for row in rows[1:]]) if len(rows[0]) == 3 else None
+    return nodes, coordinates
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_atomically(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise FieldcastError(f"{path} is not valid JSON: save the forecaster again.") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(":.")

@@ -1,0 +1,252 @@
+"""Forecaster: scaler, stages and backbone, and the one sentence that they say together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fieldcast.core.backbone import Backbone
+from fieldcast.core.context import Batch, Context, Progress
+from fieldcast.core.module import gather_nodes
+from fieldcast.core.registry import BACKBONES
+from fieldcast.core.spec import Spec
+from fieldcast.core.stage import AfterStage, BeforeStage, BetweenStage, Stage
+from fieldcast.data.form import Form
+from fieldcast.data.graph import Graph
+from fieldcast.data.windows import Windows
+from fieldcast.errors import FieldcastError
+
+
+class Forecaster(nn.Module):
+    """A backbone with its stages, in the units of the data.
+
+    ``forward`` works in scaled units: x [B, T, N, C] -> y [B, H, M, O]. :meth:`prepare` scales and masks a batch on the
+    way in, :meth:`unscale` brings a forecast back; scaling, masking and units never leave this class. ``inputs`` int64
+    [N] are the nodes that are read, all M unless the model was compacted.
+    """
+
+    def __init__(
+        self,
+        form: Form,
+        backbone: type[Backbone],
+        hyper: Mapping[str, Any] | None = None,
+        stages: Sequence[Stage] = (),
+        *,
+        graph: Graph | None = None,
+        inputs: np.ndarray | None = None,
+    ):
+        super().__init__()
+        self.form = form
+        self.graph = graph
+        self.progress = Progress()
+        spec = Spec.of(form, graph, inputs)
+        self.inputs = spec.inputs
+        self.compacted = inputs is not None and len(spec.inputs) < len(form.nodes)
+        _check_needs(backbone, spec)
+        groups: dict[type[Stage], list[Stage]] = {BeforeStage: [], BetweenStage: [], AfterStage: []}
+        for stage in stages:
+            place = next((place for place in groups if isinstance(stage, place)), None)
+            if place is None:
+                raise FieldcastError(f"{type(stage).__name__} is no stage: subclass BeforeStage, BetweenStage or AfterStage.")
+            groups[place].append(stage)
+        at_input = spec
+        for stage in groups[BeforeStage]:
+            at_input = stage.build(at_input)
+        self.before = nn.ModuleList(groups[BeforeStage])
+        self.backbone: Backbone = _construct(backbone, at_input, hyper or {})
+        behind = at_input.with_(width=self.backbone.width)
+        for stage in groups[BetweenStage] + groups[AfterStage]:
+            behind = stage.build(behind)
+        self.between = nn.ModuleList(groups[BetweenStage])
+        self.after = nn.ModuleList(groups[AfterStage])
+        if self.compacted and not any(stage.reads_out for stage in groups[BetweenStage]):  # type: ignore[attr-defined]
+            raise FieldcastError("a model that reads fewer sensors than it forecasts needs a stage that reads out to them.")
+        mean, scale = torch.from_numpy(form.scaler.mean.copy()), torch.from_numpy(form.scaler.scale.copy())
+        # Derived from the form, so no part of the saved weights.
+        self.register_buffer("mean", mean, persistent=False)  # [1 or M, C]
+        self.register_buffer("scale", scale, persistent=False)  # [1 or M, C]
+        self.register_buffer("target_index", torch.from_numpy(form.target_index), persistent=False)
+        self.register_buffer("future_index", torch.from_numpy(form.future_index), persistent=False)
+        self.register_buffer("input_index", torch.from_numpy(self.inputs), persistent=False)
+        mask = torch.zeros(len(form.nodes))
+        mask[self.inputs] = 1
+        self.register_buffer("input_mask", mask, persistent=False)  # [M]
+
+    @property
+    def stages(self) -> list[Stage]:
+        return [*self.before, *self.between, *self.after]  # type: ignore[list-item]
+
+    # The sentence
+
+    def forward(self, x: Tensor, ctx: Context) -> Tensor:
+        """Gate the sensors, enhance the input, encode, read out, predict, adapt: [B, T, N, C] -> [B, H, M, O]."""
+        x, ctx = self.gate(x, ctx)  # [B, T, N, C]
+        for enhance in self.before:
+            x = enhance(x, ctx)  # [B, T, N, C']
+        h = self.backbone.encode(x, ctx)  # [B, N, D]
+        for read_out in self.between:
+            h = read_out(h, ctx)  # [B, M, D]
+        y = self.backbone.head(h)  # [B, H, M, O]
+        for adapt in self.after:
+            y = adapt(y, h, ctx)  # [B, H, M, O]
+        return y
+
+    def gate(self, x: Tensor, ctx: Context) -> tuple[Tensor, Context]:
+        """Let every sensor gate act on x and on the context alike."""
+        for stage in self.before:
+            gate = stage.gate()  # type: ignore[operator]
+            if gate is not None:
+                outputs = gate if not self.compacted else self.input_mask.to(gate).index_put((self.input_index,), gate)
+                x, ctx = x * gate[:, None], ctx.gated(gate, outputs)
+        return x, ctx
+
+    # Between real and scaled units
+
+    def prepare(self, batch: Batch, *, teacher: bool = False) -> tuple[Tensor, Context]:
+        """Scale and mask a batch: x [B, T, N, C] with 0 where unobserved, and its context.
+
+        ``teacher`` hands the truth to a backbone that asks for it; for training alone.
+        """
+        scaled = torch.where(batch.observed, (batch.x - self.mean) / self.scale, 0.0)  # [B, T, M, C]
+        observed = batch.observed
+        history = scaled[..., self.target_index]  # [B, T, M, O]
+        seen = observed[..., self.target_index]  # [B, T, M, O]
+        if self.compacted:
+            history, seen = history * self.input_mask[:, None], seen & (self.input_mask != 0)[:, None]
+            scaled, observed = scaled[:, :, self.input_index], observed[:, :, self.input_index]
+        future = None
+        if batch.future is not None:
+            mean, scale = self.mean[:, self.future_index], self.scale[:, self.future_index]
+            future = torch.nan_to_num((batch.future - mean) / scale)  # [B, H, M, F]
+        truth = None
+        if teacher and self.backbone.uses_teacher and batch.y is not None and batch.y_observed is not None:
+            truth = torch.where(batch.y_observed, self.rescale(batch.y), 0.0)  # [B, H, M, O]
+        ctx = Context(observed, history, seen, batch.calendar, future, batch.window, truth, self.progress)
+        return scaled, ctx
+
+    def rescale(self, y: Tensor) -> Tensor:
+        """Real units to scaled: y [B, H, M, O]."""
+        return (y - self.mean[:, self.target_index]) / self.scale[:, self.target_index]
+
+    def unscale(self, y: Tensor) -> Tensor:
+        """Scaled units to real: y [B, H, M, O]."""
+        return y * self.scale[:, self.target_index] + self.mean[:, self.target_index]
+
+    @torch.no_grad()
+    def forecast(self, batch: Batch) -> Tensor:
+        """The forecast of a batch in real units, [B, H, M, O]; call in eval mode."""
+        x, ctx = self.prepare(batch)
+        return self.unscale(self(x, ctx).float())
+
+    # Nodes
+
+    def renode(
+        self,
+        index: Sequence[int] | np.ndarray,
+        *,
+        fill: str = "mean",
+        names: Sequence[str] | None = None,
+        keep_outputs: bool = False,
+    ) -> Forecaster:
+        """The same model over other nodes: fewer (compaction), more (-1, named in ``names``), or in another order.
+
+        Every tensor with a node axis is gathered and the graph is induced with its normaliser frozen; rows of new nodes
+        are the mean over present ones, or zero with ``fill="zero"``. With ``keep_outputs`` only the nodes that are read
+        change, and a read-out stage forecasts the others. This is the one way in which nodes change.
+        """
+        order = np.asarray(index, dtype=np.int64)
+        present = order[order >= 0]
+        if len(order) == 0 or len(np.unique(present)) < len(present) or (len(present) and present.max() >= len(self.inputs)):
+            raise FieldcastError(
+                f"cannot choose these nodes of {len(self.inputs)}: give each position once, from 0 (-1 for a new node)."
+            )
+        if self.backbone.needs_grid:
+            raise FieldcastError("a grid model cannot change its nodes: train it again on the other grid.")
+        if keep_outputs and (order < 0).any():
+            raise FieldcastError("new nodes cannot be added while the forecast nodes are kept: leave keep_outputs out.")
+        if self.compacted and not keep_outputs:
+            raise FieldcastError("a compacted model forecasts more sensors than it reads: renode it with keep_outputs=True.")
+        everything = np.arange(len(self.form.nodes))
+        outputs = everything if keep_outputs else order
+        with torch.random.fork_rng(devices=[]):
+            new = Forecaster(
+                self.form if keep_outputs else self.form.renode(order, names),
+                type(self.backbone),
+                self.backbone.hyper,
+                [type(stage)(**stage.hyper) for stage in self.stages],
+                graph=None if self.graph is None else self.graph.renode(order),
+                inputs=self.inputs[order] if keep_outputs else None,
+            )
+        state = self.state_dict()
+        for prefix, axes, nodes in self._node_tensors(order, outputs):
+            for name, dims in axes.items():
+                if f"{prefix}{name}" in state:
+                    state[f"{prefix}{name}"] = gather_nodes(state[f"{prefix}{name}"], dims, nodes, fill)
+        new.load_state_dict(state)
+        new.progress = self.progress
+        return new.to(self.mean.device).train(self.training)
+
+    def _node_tensors(
+        self, inputs: np.ndarray, outputs: np.ndarray
+    ) -> list[tuple[str, dict[str, tuple[int, ...]], np.ndarray]]:
+        """(prefix in the state, node axes by tensor name, which nodes) of every part."""
+        parts = [("backbone.", self.backbone.node_axes(), inputs)]
+        parts += [(f"before.{i}.", stage.node_axes(), inputs) for i, stage in enumerate(self.before)]  # type: ignore[operator]
+        for i, stage in enumerate(self.between):
+            parts.append((f"between.{i}.", stage.node_axes(), inputs))  # type: ignore[operator]
+            parts.append((f"between.{i}.", dict(stage.per_output_node), outputs))  # type: ignore[arg-type]
+        parts += [(f"after.{i}.", stage.node_axes(), outputs) for i, stage in enumerate(self.after)]  # type: ignore[operator]
+        return parts
+
+
+def create(
+    backbone: str | type[Backbone],
+    windows: Windows | Form,
+    stages: Sequence[Stage] = (),
+    *,
+    graph: Graph | None = None,
+    seed: int | None = None,
+    **hyper: Any,
+) -> Forecaster:
+    """Make a forecaster for windows: a backbone by name or class, its hyper-parameters, and stages beside it.
+
+    ``seed`` draws the weights from a generator of their own, so that equal seeds make equal models.
+    """
+    cls = BACKBONES.get(backbone) if isinstance(backbone, str) else backbone
+    if not issubclass(cls, Backbone):
+        raise FieldcastError(f"{cls.__name__} is no backbone: subclass fieldcast.Backbone.")
+    form = windows.form if isinstance(windows, Windows) else windows
+    edges = graph if graph is not None else (windows.graph if isinstance(windows, Windows) else None)
+    if seed is None:
+        return Forecaster(form, cls, hyper, stages, graph=edges)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Forecaster(form, cls, hyper, stages, graph=edges)
+
+
+def _construct(cls: type[Backbone], spec: Spec, hyper: Mapping[str, Any]) -> Backbone:
+    try:
+        return cls(spec, **hyper)
+    except TypeError as error:
+        if "argument" not in str(error):
+            raise
+        detail = str(error).split(") ", 1)[-1].removeprefix(f"{cls.__name__}.__init__() ")
+        raise FieldcastError(f"the backbone {cls.__name__} cannot be made: {detail}.") from None
+
+
+def _check_needs(cls: type[Backbone], spec: Spec) -> None:
+    needs = (
+        ("graph", cls.needs_graph, spec.graph), ("grid", cls.needs_grid, spec.grid),
+        ("coordinates", cls.needs_coordinates, spec.coordinates),
+    )  # fmt: skip
+    for what, needed, given in needs:
+        if needed and given is None:
+            raise FieldcastError(f"the backbone {cls.__name__} needs a {what}, which these data do not bring: give one.")
+    if spec.lookback < cls.min_lookback():
+        raise FieldcastError(
+            f"the backbone {cls.__name__} needs a look-back of at least {cls.min_lookback()} steps, not {spec.lookback}."
+        )

@@ -1,0 +1,125 @@
+"""New readings in, labelled forecasts out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from fieldcast.core.context import Batch
+from fieldcast.data.forecast import Forecast
+from fieldcast.data.form import Form
+from fieldcast.data.readings import Readings
+from fieldcast.data.windows import Gather
+from fieldcast.errors import FieldcastError, did_you_mean
+from fieldcast.forecaster.model import Forecaster
+
+
+def predict(
+    forecaster: Forecaster,
+    readings: Readings,
+    origins: str | Sequence[object] | None = None,
+    batch_size: int = 256,
+) -> Forecast:
+    """Forecast new readings of the same sensors, in any order, some of them missing, at other dates.
+
+    ``origins`` are times of the last reading to use: None for the latest, "all" for every row with a full look-back, or
+    a list of timestamps. Unknown sensors, another step length, and too short a history are refused in a sentence;
+    a sensor that is absent counts as unobserved, with a warning.
+    """
+    form = forecaster.form
+    readings = conform(readings, form, {form.nodes[i] for i in forecaster.inputs})
+    rows = origin_rows(readings, form, origins)
+    gather = Gather(readings, form)
+    device = forecaster.mean.device
+    training = forecaster.training
+    forecaster.eval()
+    try:
+        parts = [
+            forecaster.forecast(Batch.of(gather(rows[i : i + batch_size] - form.lookback + 1, targets=False), device))
+            for i in range(0, len(rows), batch_size)
+        ]
+    finally:
+        forecaster.train(training)
+    return Forecast.label(torch.cat(parts).cpu().numpy(), readings, rows, form)
+
+
+def conform(readings: Readings, form: Form, read: Iterable[str] | None = None) -> Readings:
+    """New readings in the order and form that a forecaster was made for; what does not fit is refused.
+
+    ``read`` are the sensors whose absence is worth a warning (default all): a switched-off sensor may be absent.
+    """
+    name = readings.meta.name
+    if readings.frequency != form.frequency:
+        raise FieldcastError(
+            f"{name} has a reading every {readings.frequency}, the forecaster was trained on every {form.frequency}: "
+            "resample the readings to that."
+        )
+    if (readings.timezone or "") != (form.timezone or ""):
+        raise FieldcastError(
+            f"{name} is in the timezone {readings.timezone or 'of a plain wall clock'}, the forecaster was trained in "
+            f"{form.timezone or 'plain wall-clock time'}: open the readings in the same one."
+        )
+    for channel in form.channels:
+        if channel not in readings.channels:
+            raise FieldcastError(
+                f"{name} lacks the channel '{channel}'{did_you_mean(channel, readings.channels)} that the forecaster "
+                f"reads: it has {', '.join(readings.channels)}."
+            )
+    unknown = sorted(set(readings.nodes) - set(form.nodes))
+    if unknown:
+        raise FieldcastError(
+            f"{name} has {len(unknown)} sensors that the forecaster does not know, first '{unknown[0]}'"
+            f"{did_you_mean(unknown[0], form.nodes)}: leave them out, or train with them."
+        )
+    absent = set(form.nodes) - set(readings.nodes)
+    missed = sorted(absent & set(form.nodes if read is None else read))
+    if missed:
+        warnings.warn(
+            f"{name} lacks {len(missed)} of {len(form.nodes)} sensors, first '{missed[0]}': they count as unobserved.",
+            stacklevel=3,
+        )
+    return readings.align(form.nodes)
+
+
+def origin_rows(readings: Readings, form: Form, origins: str | Sequence[object] | None) -> np.ndarray:
+    """Rows of the last readings to use, int64 [origins]; each has a full look-back in its segment."""
+    lookback, rows = form.lookback, len(readings.time)
+    name = readings.meta.name
+    last = rows - 1
+    if form.future:
+        # Rows that hold only what is known ahead are the horizon, not the history.
+        index = readings.channel_index(form.targets)
+        seen = np.flatnonzero(readings.observed[..., index].any(axis=(1, 2)))
+        last = min(int(seen[-1]) if len(seen) else -1, rows - 1 - form.horizon)
+    ends = np.arange(lookback - 1, last + 1, dtype=np.int64)
+    ends = ends[readings.segment[ends - lookback + 1] == readings.segment[ends]] if len(ends) else ends
+    if isinstance(origins, str) and origins == "all":
+        if len(ends) == 0:
+            raise FieldcastError(f"{name} has no {lookback} rows in a row, which the look-back needs: give more history.")
+        return ends
+    if origins is None:
+        if last not in ends:
+            run = int((readings.segment[: last + 1] == readings.segment[last]).sum()) if last >= 0 else 0
+            raise FieldcastError(
+                f"{name} ends with {run} rows without a gap, the forecaster looks back {lookback}: give at least "
+                f"{lookback}" + (f" and {form.horizon} rows of what is known ahead." if form.future else ".")
+            )
+        return np.array([last], dtype=np.int64)
+    wanted = [origins] if isinstance(origins, str) else list(origins)
+    chosen = []
+    for origin in wanted:
+        try:
+            stamp = pd.Timestamp(origin)  # type: ignore[arg-type]
+        except (ValueError, TypeError):
+            raise FieldcastError(f"the origin '{origin}' is no date: write it as 2012-03-07T08:00.") from None
+        row = int(np.searchsorted(readings.time, stamp.to_datetime64()))
+        if row == rows or readings.time[row] != stamp.to_datetime64():
+            raise FieldcastError(f"{name} has no row at {stamp}: give the time of a reading as origin.")
+        if row not in ends:
+            raise FieldcastError(f"{name} has fewer than {lookback} rows in a row up to {stamp}: choose a later origin.")
+        chosen.append(row)
+    return np.array(chosen, dtype=np.int64)

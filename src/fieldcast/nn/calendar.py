@@ -1,0 +1,36 @@
+"""Calendar ids as vectors or as channels; the neutral id is the zero vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class CalendarEmbedding(nn.Module):
+    """One learned vector an id: e(i) = W_i for i >= 0, and 0 for the neutral id -1.
+
+    Shapes: ids int64 [...] -> [..., width]. With ``zero_start`` all rows start at zero, so that an id which occurs
+    rarely in training stays near the neutral one instead of adding noise.
+    """
+
+    def __init__(self, size: int, width: int, zero_start: bool = True):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(size, width) if zero_start else torch.empty(size, width))
+        if not zero_start:
+            nn.init.xavier_uniform_(self.weight)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        vectors = F.embedding(ids.clamp_min(0), self.weight)  # [..., width]
+        return vectors * (ids >= 0).unsqueeze(-1)  # [..., width]
+
+
+def calendar_channels(ids: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Calendar ids as numbers in [0, 1), id / size, one half where neutral.
+
+    Shapes: ids int64 [B, T, k] -> [B, T, k].
+    """
+    scale = torch.tensor(sizes[: ids.shape[-1]], device=ids.device, dtype=torch.float32)
+    return torch.where(ids >= 0, ids / scale, 0.5)

@@ -1,0 +1,127 @@
+"""fit: train a forecaster on windows, resumable to the bit."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+
+from fieldcast.core.task import Task
+from fieldcast.data.loader import WindowLoader
+from fieldcast.data.windows import Windows
+from fieldcast.errors import FieldcastError
+from fieldcast.forecaster import Forecaster
+from fieldcast.training.callbacks import Bar, SaveAtEnd, Watch
+from fieldcast.training.checkpoint import AtomicCheckpointIO, Resumable
+from fieldcast.training.module import TrainingModule
+from fieldcast.training.options import TrainingOptions
+
+CHECKPOINT = "last.ckpt"
+LOG = "log.csv"
+
+
+@dataclass(frozen=True)
+class History:
+    """What a training run did: one row an epoch, the epoch whose weights were kept, and its validation score."""
+
+    rows: list[dict[str, float]]
+    best_epoch: int
+    best_score: float
+
+
+def fit(
+    forecaster: Forecaster,
+    windows: Windows,
+    options: TrainingOptions | None = None,
+    *,
+    seed: int = 0,
+    task: Task | None = None,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    progress: bool = False,
+    label: str = "training",
+) -> History:
+    """Train a forecaster; afterwards it holds the weights with the best validation score, in eval mode.
+
+    The score is the masked MAE in scaled units, mean over the horizon, then over target channels. With a ``folder`` a
+    checkpoint and a log are kept there; ``resume`` goes on from that checkpoint, and gives the same bits on CPU as a
+    run that was never interrupted. A backbone that is solved and not trained is solved.
+    """
+    options = options or TrainingOptions()
+    backbone = forecaster.backbone
+    if not backbone.trainable and not any(p.requires_grad for p in forecaster.parameters()):
+        backbone.fit_closed_form(windows)
+        forecaster.eval()
+        return History([], -1, float("nan"))
+    folder = None if folder is None else Path(folder)
+    checkpoint = None if folder is None else folder / CHECKPOINT
+    if resume and (checkpoint is None or not checkpoint.exists()):
+        if checkpoint is None:
+            raise FieldcastError("resume needs the folder of the run that was interrupted: give folder.")
+        resume = False  # interrupted before its first checkpoint: start anew, with the same bits
+    if not backbone.trainable and not resume:
+        backbone.fit_closed_form(windows)
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        return _run(forecaster, windows, options, seed, task or options.task(), folder, resume, progress, label)
+
+
+def _run(
+    forecaster: Forecaster, windows: Windows, options: TrainingOptions, seed: int, task: Task, folder: Path | None,
+    resume: bool, progress: bool, label: str,
+) -> History:  # fmt: skip
+    train = WindowLoader(windows, "train", options.batch_size, shuffle=True, seed=seed)
+    validation = WindowLoader(windows, "validation", max(options.batch_size, 64))
+    forecaster.progress.epochs = options.max_epochs
+    forecaster.progress.steps = options.max_epochs * len(train)
+    module = TrainingModule(forecaster, options, task)
+    checkpoint = None if folder is None else folder / CHECKPOINT
+    resumable = Resumable(checkpoint, options.save_every)
+    watch = Watch(module, None if folder is None else folder / LOG)
+    bar = Bar(label)
+    callbacks = [resumable, watch, *([bar] if progress else []), SaveAtEnd(resumable)]
+    with _quiet():
+        trainer = pl.Trainer(
+            max_epochs=options.max_epochs,
+            accelerator=options.accelerator,
+            devices=1,
+            precision="bf16-mixed" if options.precision == "bf16" else "32-true",
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO()],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+        )
+        module.train()
+        try:
+            trainer.fit(module, train, validation, ckpt_path=checkpoint if resume else None, weights_only=True)
+        finally:
+            bar.close()
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if not watch.weights:
+        raise FieldcastError("no epoch had a finite validation score: look at the validation rows and the learning rate.")
+    forecaster.load_state_dict(watch.weights)
+    forecaster.eval()
+    return History(watch.rows, watch.best_epoch, watch.best)
+
+
+class _quiet(warnings.catch_warnings):  # noqa: N801
+    """Lightning's hints (worker counts, unused GPUs) are not for our users; its errors are."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        for message in (".*does not have many workers.*", ".*GPU available but not used.*", ".*Starting from v1.9.*"):
+            warnings.filterwarnings("ignore", message)
+        warnings.filterwarnings("ignore", module=r"lightning\..*")

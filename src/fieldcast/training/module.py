@@ -1,0 +1,154 @@
+"""The Lightning module around a forecaster: steps, validation sums, optimiser."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from fieldcast.core.context import Batch
+from fieldcast.core.module import ParameterGroup
+from fieldcast.core.task import Task
+from fieldcast.data.windows import WindowBatch
+from fieldcast.errors import FieldcastError
+from fieldcast.forecaster import Forecaster
+from fieldcast.training.options import TrainingOptions
+
+_CHECK_EVERY = 50
+
+
+class TrainingModule(pl.LightningModule):
+    """Runs a task on a forecaster. Losses are summed here, not logged per step: a step costs no host-device wait."""
+
+    def __init__(self, forecaster: Forecaster, options: TrainingOptions, task: Task):
+        super().__init__()
+        self.forecaster = forecaster
+        self.options = options
+        self.task = task
+        self.train_sum = torch.zeros((), dtype=torch.float64)
+        self.train_count = 0
+        self.groups: list[ParameterGroup] = []
+        self._validation = _ValidationSums(forecaster)
+        self.scores: dict[str, float] = {}
+
+    def transfer_batch_to_device(self, batch: WindowBatch, device: torch.device, dataloader_idx: int) -> Batch:
+        return Batch.of(batch, device)
+
+    # Training
+
+    def on_train_epoch_start(self) -> None:
+        self.trainer.train_dataloader.set_epoch(self.current_epoch)  # type: ignore[union-attr]
+        self.forecaster.progress.epoch = self.current_epoch
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        progress = self.forecaster.progress
+        progress.step = self.global_step
+        x, ctx = self.forecaster.prepare(batch, teacher=True)
+        assert batch.y is not None and batch.y_observed is not None
+        loss = self.task.loss(self.forecaster, x, ctx, self.forecaster.rescale(batch.y), batch.y_observed)
+        for stage in self.forecaster.stages:
+            extra = stage.extra_loss(ctx)
+            loss = loss if extra is None else loss + extra
+        self.train_sum = self.train_sum.to(loss.device) + loss.detach().double()
+        self.train_count += 1
+        # Looking at the number makes a GPU wait, so not at every step.
+        if (self.train_count % _CHECK_EVERY == 1 or batch_idx + 1 == self.trainer.num_training_batches) and not math.isfinite(
+            float(self.train_sum)
+        ):
+            raise FieldcastError(
+                f"the training loss is no longer finite at step {self.global_step} (epoch {self.current_epoch}): lower "
+                "the learning rate or the clip norm; the best weights so far are kept."
+            )
+        return loss
+
+    def take_train_loss(self) -> float:
+        """The mean loss since the last call."""
+        mean = float(self.train_sum) / max(1, self.train_count)
+        self.train_sum, self.train_count = torch.zeros((), dtype=torch.float64), 0
+        return mean
+
+    # Validation
+
+    def on_validation_epoch_start(self) -> None:
+        self._validation = _ValidationSums(self.forecaster)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        assert batch.y is not None and batch.y_observed is not None
+        x, ctx = self.forecaster.prepare(batch)
+        self._validation.update(self.forecaster(x, ctx).float(), self.forecaster.rescale(batch.y), batch.y_observed)
+
+    def on_validation_epoch_end(self) -> None:
+        sums = self._validation
+        sums.error = self.trainer.strategy.reduce(sums.error, reduce_op="sum")  # type: ignore[assignment]
+        sums.count = self.trainer.strategy.reduce(sums.count, reduce_op="sum")  # type: ignore[assignment]
+        self.scores = sums.scores(self.forecaster)
+
+    # Optimiser
+
+    def configure_optimizers(self) -> Any:
+        options = self.options
+        parts = [self.forecaster.backbone, *self.forecaster.stages]
+        self.groups = [group for part in parts for group in part.groups() if group.parameters]
+        if not self.groups:
+            raise FieldcastError("nothing in this forecaster can be trained: unfreeze a part of it.")
+        settings = [
+            {
+                "params": group.parameters,
+                "lr": options.learning_rate if group.learning_rate is None else group.learning_rate,
+                "weight_decay": options.weight_decay if group.weight_decay is None else group.weight_decay,
+            }
+            for group in self.groups
+        ]
+        kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
+        optimizer = kind(settings)
+        schedules = torch.optim.lr_scheduler
+        if options.schedule == "constant":
+            return optimizer
+        if options.schedule == "step":
+            scheduler: Any = schedules.StepLR(optimizer, options.step_size, options.gamma)
+        elif options.schedule == "multistep":
+            scheduler = schedules.MultiStepLR(optimizer, list(options.milestones), options.gamma)
+        else:
+            scheduler = schedules.CosineAnnealingLR(optimizer, options.max_epochs)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}
+
+    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
+        """One norm over all groups with the run's setting, one norm for each group with a setting of its own."""
+        common: list[Tensor] = []
+        for group in self.groups:
+            if group.clip_norm is None:
+                common += group.parameters
+            elif group.clip_norm > 0:
+                torch.nn.utils.clip_grad_norm_(group.parameters, group.clip_norm)
+        if common and self.options.clip_norm > 0:
+            torch.nn.utils.clip_grad_norm_(common, self.options.clip_norm)
+
+
+class _ValidationSums:
+    """Absolute errors in scaled units, summed in float64 over the whole validation part: [H, O]."""
+
+    def __init__(self, forecaster: Forecaster):
+        shape = (forecaster.form.horizon, len(forecaster.form.targets))
+        device = forecaster.mean.device
+        self.error = torch.zeros(shape, dtype=torch.float64, device=device)
+        self.count = torch.zeros(shape, dtype=torch.float64, device=device)
+
+    def update(self, prediction: Tensor, y: Tensor, observed: Tensor) -> None:
+        error = torch.where(observed, (prediction - torch.where(observed, y, 0.0)).abs(), 0.0)
+        self.error += error.sum(dim=(0, 2), dtype=torch.float64)
+        self.count += observed.sum(dim=(0, 2))
+
+    def scores(self, forecaster: Forecaster) -> dict[str, float]:
+        """``selection``: MAE in scaled units, mean over horizons, then over channels; horizons without readings are
+        left out. ``validation_mae`` (one channel): the same in real units where the scaler has one scale."""
+        error = torch.where(self.count > 0, self.error / self.count.clamp_min(1), torch.nan)  # [H, O]
+        by_channel = torch.nanmean(error, dim=0)  # [O]
+        scores = {"selection": float(torch.nanmean(by_channel))}
+        scale = forecaster.scale[:, forecaster.target_index]
+        if len(scale) == 1:
+            for i, target in enumerate(forecaster.form.targets):
+                scores[f"validation_mae_{target}"] = float(by_channel[i] * scale[0, i])
+        return scores

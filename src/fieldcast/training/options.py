@@ -1,0 +1,65 @@
+"""What a training run may be told: one dataclass, read by Python and command line alike."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from fieldcast.core.task import Forecasting, LossName
+from fieldcast.errors import FieldcastError
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Settings of the training loop.
+
+    Args:
+        max_epochs: Passes over the training windows at most.
+        batch_size: Windows a step.
+        learning_rate: Step size of the optimiser.
+        weight_decay: L2 penalty (adam) or decoupled decay (adamw).
+        optimizer: Which optimiser.
+        schedule: How the learning rate falls: not at all, by steps, at milestones, or by a cosine to zero.
+        step_size: Epochs between falls, for schedule step.
+        milestones: Epochs at which it falls, for schedule multistep.
+        gamma: Factor of each fall.
+        clip_norm: Largest norm of the gradient; 0 for no clipping.
+        loss: Masked error in scaled units.
+        huber_delta: Where Huber turns linear, in standard deviations.
+        patience: Epochs without a better validation score until training stops; 0 never stops early.
+        precision: 32-bit floats, or bfloat16 where it is safe.
+        accelerator: Where to train: auto takes a GPU when there is one.
+        save_every: Steps between resumable checkpoints within an epoch; 0 saves at the end of epochs only.
+    """
+
+    max_epochs: int = 100
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    optimizer: Literal["adam", "adamw"] = "adam"
+    schedule: Literal["constant", "step", "multistep", "cosine"] = "constant"
+    step_size: int = 10
+    milestones: tuple[int, ...] = (25, 50, 75)
+    gamma: float = 0.1
+    clip_norm: float = 5.0
+    loss: LossName = "mae"
+    huber_delta: float = 1.0
+    patience: int = 15
+    precision: Literal["32", "bf16"] = "32"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    save_every: int = 500
+
+    def __post_init__(self) -> None:
+        positive = ("max_epochs", "batch_size", "learning_rate", "step_size", "gamma")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise FieldcastError(f"{name} is {getattr(self, name)}: give a positive number.")
+        for name in ("weight_decay", "clip_norm", "patience", "save_every"):
+            if getattr(self, name) < 0:
+                raise FieldcastError(f"{name} is {getattr(self, name)}: give zero or more.")
+
+    def task(self) -> Forecasting:
+        return Forecasting(self.loss, self.huber_delta)
+
+    def to_json(self) -> dict[str, Any]:
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
