@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -108,6 +109,13 @@ class Windows:
     def batch(self, starts: np.ndarray) -> WindowBatch:
         """Gather the windows that start at rows ``starts``."""
         return self._gather(starts, targets=True)
+
+    def under(self, form: Form) -> Windows:
+        """The same windows in the form of a trained forecaster: its scaler, its calendar, its channels."""
+        other = copy.copy(self)
+        other.form = form
+        other._gather = Gather(self.readings, form)
+        return other
 
     def training_series(self) -> TrainingSeries:
         """The training rows as one scaled series, for models that are solved and not trained."""

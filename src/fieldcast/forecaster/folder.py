@@ -82,6 +82,7 @@ def load(folder: str | Path) -> Forecaster:
     folder = Path(folder)
     if not folder.is_dir():
         raise FieldcastError(f"there is no saved forecaster at {folder}: give the folder that training wrote.")
+    folder = _best_of_run(folder)
     verify(folder)
     config = _read_json(folder / "config.json")
     found = config.get("format_version")
@@ -97,6 +98,17 @@ def load(folder: str | Path) -> Forecaster:
         if isinstance(error, FieldcastError):
             raise
         raise FieldcastError(f"{folder} does not fit together ({_first_line(error)}): save the forecaster again.") from None
+
+
+def _best_of_run(folder: Path) -> Path:
+    """Of a run with several seeds, the forecaster that it names as best on validation; else the folder itself."""
+    pointer = folder / "run.json"
+    if (folder / "config.json").exists() or not pointer.exists():
+        return folder
+    best = str(_read_json(pointer).get("best", ""))
+    if not best or "/" in best or "\\" in best or best.startswith("."):
+        raise FieldcastError(f"{pointer} names no forecaster: train the run again.")
+    return folder / best
 
 
 def verify(folder: Path) -> None:

@@ -70,6 +70,13 @@ class TrainingModule(pl.LightningModule):
         self.train_sum, self.train_count = torch.zeros((), dtype=torch.float64), 0
         return mean
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["train_loss"] = [float(self.train_sum), self.train_count]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        total, self.train_count = checkpoint["train_loss"]
+        self.train_sum = torch.tensor(total, dtype=torch.float64)
+
     # Validation
 
     def on_validation_epoch_start(self) -> None:

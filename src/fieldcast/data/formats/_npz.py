@@ -1,0 +1,75 @@
+"""NumPy archives, opened without ever unpickling."""
+
+from __future__ import annotations
+
+import contextlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fieldcast.errors import FieldcastError, did_you_mean
+
+
+def array_names(source: Any) -> tuple[str, ...]:
+    """The names of the arrays in an archive, read from its directory alone; none where it is no archive."""
+    if not isinstance(source, Path) or not source.is_file() or source.suffix.lower() != ".npz":
+        return ()
+    try:
+        with zipfile.ZipFile(source) as archive:
+            return tuple(name.removesuffix(".npy") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return ()
+
+
+class Archive:
+    """An open archive whose arrays are read one at a time, with errors in a sentence."""
+
+    def __init__(self, path: Path, content: Any):
+        self.path = path
+        self.content = content
+
+    def read(self, name: str) -> np.ndarray:
+        """One array; refused when absent, pickled or damaged."""
+        if name not in self.content.files:
+            there = ", ".join(self.content.files)
+            raise FieldcastError(
+                f"{self.path} has no array '{name}'{did_you_mean(name, self.content.files)}: it has {there or 'none'}."
+            )
+        with _in_a_sentence(self.path, f"the array '{name}' of {self.path}"):
+            return self.content[name]
+
+    def get(self, name: str) -> np.ndarray | None:
+        """One array, or None when absent."""
+        return self.read(name) if name in self.content.files else None
+
+
+@contextlib.contextmanager
+def open_npz(path: Path) -> Iterator[Archive]:
+    """Open an ``.npz`` file for reading, without pickle."""
+    with _in_a_sentence(path, str(path)):
+        content = np.load(path, allow_pickle=False)
+    if not hasattr(content, "files"):
+        raise FieldcastError(f"{path} is one bare array and no .npz archive: save it with numpy.savez.")
+    with content:
+        yield Archive(path, content)
+
+
+@contextlib.contextmanager
+def _in_a_sentence(path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+        raise FieldcastError(f"{what} is damaged or cut short ({error}): get {path.name} again.") from None
+    except ValueError as error:
+        if "pickle" in str(error):
+            raise FieldcastError(
+                f"{what} is pickled, which could run code when opened: save it again as plain numbers or text, without "
+                "dtype object."
+            ) from None
+        raise FieldcastError(f"{what} is damaged or no NumPy array ({error}): get {path.name} again.") from None

@@ -1,0 +1,135 @@
+"""What a run is told: which data, which model, how to train, where to put it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from fieldcast.data.formats import open_readings
+from fieldcast.data.graph import Graph
+from fieldcast.data.readings import Readings
+from fieldcast.data.windows import Windows
+from fieldcast.errors import FieldcastError, did_you_mean
+from fieldcast.training import TrainingOptions
+
+BASELINES = ("last_value", "window_mean", "historical_inertia", "daily_climatology", "weekly_climatology", "ridge_var")
+
+
+@dataclass(frozen=True)
+class ReadingsOptions:
+    """Where readings lie and how to read them.
+
+    Args:
+        data: File or folder with the readings.
+        format: Layout of the file; left out, it is recognised.
+        start: First timestamp, for files without a time column.
+        frequency: Length of a step, such as 5min, 1h or 1D; left out, it is read from the time column.
+        timezone: Timezone of wall-clock stamps, such as America/Los_Angeles; needed where clocks change.
+        unordered: What to do with rows out of order.
+        repeated: What to do with repeated timestamps.
+        fill_gap: Gaps of at most so many rows become unobserved rows; longer ones end a segment.
+        null_rule: Which numbers mean a missing reading.
+        scored_cells: Which cells are scored.
+    """
+
+    data: str
+    format: str | None = None
+    start: str | None = None
+    frequency: str | None = None
+    timezone: str | None = None
+    unordered: Literal["refuse", "sort"] | None = None
+    repeated: Literal["refuse", "first", "last", "mean"] | None = None
+    fill_gap: int | None = None
+    null_rule: str | None = None
+    scored_cells: str | None = None
+
+    def open(self) -> Readings:
+        """The readings."""
+        given = {key: value for key, value in asdict(self).items() if key not in ("data", "format")}
+        return open_readings(self.data, format=self.format, **given)
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """What to forecast from what.
+
+    Args:
+        channels: Channels to read; left out, the targets.
+        targets: Channels to forecast; left out, what the dataset names, else its first channel.
+        future: Channels that are known ahead, such as a holiday flag.
+        lookback: Steps that the model reads.
+        horizon: Steps that it forecasts.
+        split: A split of the dataset by name, or a rule such as 'windows-first 7:1:2'.
+        scaler: One scale for each channel, for all, for each node and channel, or none.
+        stride: Every how many-th training window to use.
+        purge: Windows to drop at the end of training and validation, so that no label row is shared.
+    """
+
+    channels: list[str] | None = None
+    targets: list[str] | None = None
+    future: list[str] = field(default_factory=list)
+    lookback: int = 12
+    horizon: int = 12
+    split: str | None = None
+    scaler: Literal["channel", "global", "node", "none"] = "channel"
+    stride: int = 1
+    purge: int = 0
+
+    def windows(self, readings: Readings, graph: Graph | None = None) -> Windows:
+        """The windows over readings."""
+        return Windows(readings, graph=graph, **asdict(self))
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """A whole run: data, windows, backbone, training, seeds.
+
+    ``hyper`` are the backbone's own settings; ``baselines`` are scored beside it on the same windows.
+    """
+
+    readings: ReadingsOptions
+    windows: WindowOptions
+    backbone: str
+    hyper: Mapping[str, Any]
+    training: TrainingOptions
+    seeds: tuple[int, ...] = (0,)
+    baselines: tuple[str, ...] = BASELINES
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise FieldcastError(f"the seeds are {list(self.seeds)}: give at least one, each once, none negative.")
+
+    def to_json(self) -> dict[str, Any]:
+        """A flat table: what a configuration file holds."""
+        return {
+            **asdict(self.readings), **asdict(self.windows),
+            "backbone": {"name": self.backbone, **self.hyper}, **self.training.to_json(),
+            "seeds": list(self.seeds), "baselines": list(self.baselines),
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any]) -> RunOptions:
+        """Read what :meth:`to_json` wrote; an unknown key is refused."""
+        rest = dict(table)
+        model = dict(rest.pop("backbone"))
+        parts = []
+        for part in (ReadingsOptions, WindowOptions, TrainingOptions):
+            names = [each.name for each in fields(part)]
+            given = {name: rest.pop(name) for name in names if name in rest}
+            if "milestones" in given:
+                given["milestones"] = tuple(given["milestones"])
+            parts.append(part(**given))
+        seeds, baselines = tuple(rest.pop("seeds", (0,))), tuple(rest.pop("baselines", BASELINES))
+        if rest:
+            name = next(iter(rest))
+            raise FieldcastError(f"a run has no setting '{name}'{did_you_mean(name, table)}: remove it.")
+        return cls(parts[0], parts[1], model.pop("name"), model, parts[2], seeds, baselines)
+
+
+def find_graph(data: str | Path, readings: Readings) -> Graph | None:
+    """The graph that lies beside readings in the common form (``graph.npz``), or None."""
+    folder = Path(data)
+    path = (folder if folder.is_dir() else folder.parent) / "graph.npz"
+    return Graph.from_npz(path, len(readings.nodes)) if path.is_file() else None

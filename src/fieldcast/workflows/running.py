@@ -1,0 +1,140 @@
+"""run: train a backbone with several seeds, score it beside the baselines, and leave a folder that says it all."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fieldcast.core.backbone import Backbone
+from fieldcast.core.registry import BACKBONES
+from fieldcast.data.files import write_atomically
+from fieldcast.data.windows import Windows
+from fieldcast.errors import FieldcastError
+from fieldcast.forecaster import Forecaster, create, load, save
+from fieldcast.workflows.board import Entry, build_board, write_board
+from fieldcast.workflows.options import RunOptions, find_graph
+from fieldcast.workflows.scoring import protocol_of, score
+
+CONFIG = "config.yaml"
+RUN = "run.json"
+Say = Callable[[str], None]
+
+
+def run(
+    options: RunOptions, out: str | Path, *, resume: bool = False, progress: bool = False, say: Say = lambda _: None,
+    windows: Windows | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Train, score, save; returns the board (what ``scores.json`` holds).
+
+    The folder gets ``config.yaml`` (the run again: ``fieldcast train --config``), ``seed<k>/`` (a saved forecaster, its
+    log and its sums), ``scores.json``, ``sample.npz`` and ``run.json``, which names the seed with the best validation
+    score. With ``resume`` a run that was interrupted goes on where it stood, and ends with the same bits.
+    """
+    folder = Path(out)
+    prepare_folder(folder, options, resume)
+    if windows is None:
+        readings = options.readings.open()
+        windows = options.windows.windows(readings, find_graph(options.readings.data, readings))
+    say(f"{windows.readings!r}\n{windows!r}")
+    entry, best = _train_seeds(options, windows, folder, resume, progress, say)
+    entries = [entry] + score_baselines(windows, [name for name in options.baselines if name != options.backbone])
+    board = build_board(windows.readings.meta.name, windows, options.seeds, entries)
+    write_board(folder, board, entries)
+    write_atomically(folder / RUN, json.dumps({"best": best, "finished": True}, indent=1) + "\n")
+    return board
+
+
+def prepare_folder(folder: Path, options: RunOptions, resume: bool) -> None:
+    """Refuse to mix two runs in one folder; write the configuration of a new one."""
+    config = yaml.safe_dump(options.to_json(), sort_keys=False, allow_unicode=True)
+    path = folder / CONFIG
+    if path.exists():
+        if not resume:
+            raise FieldcastError(f"{folder} already holds a run: give another --out, or --resume to go on with it.")
+        before, now = yaml.safe_load(path.read_text(encoding="utf-8")), yaml.safe_load(config)
+        changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+        if changed:
+            raise FieldcastError(
+                f"{folder} was begun with another '{changed[0]}' ({before.get(changed[0])}, now {now.get(changed[0])}): "
+                "resume with the same settings, or give another --out."
+            )
+        return
+    if folder.is_dir() and any(folder.iterdir()):
+        raise FieldcastError(f"the folder {folder} is not empty and holds no run: give another --out.")
+    if folder.exists() and not folder.is_dir():
+        raise FieldcastError(f"{folder} is a file: give a folder as --out.")
+    write_atomically(path, config)
+
+
+def _train_seeds(
+    options: RunOptions, windows: Windows, folder: Path, resume: bool, progress: bool, say: Say
+) -> tuple[Entry, str]:
+    from fieldcast.training.fitting import fit  # Lightning takes seconds to import: only where it is needed
+
+    trainable = _backbone(options.backbone).trainable
+    seeds = options.seeds if trainable else options.seeds[:1]  # a solved model has no draw to repeat
+    scored, spent, selection = [], 0.0, {}
+    forecaster: Forecaster | None = None
+    for seed in seeds:
+        place = folder / f"seed{seed}"
+        record_path = place / "training.json"
+        if resume and record_path.exists():
+            forecaster = load(place)
+            record = json.loads(record_path.read_text(encoding="utf-8"))
+            scored.append(score(forecaster, windows))
+        else:
+            forecaster = create(options.backbone, windows, seed=seed, **options.hyper)
+            began = time.perf_counter()
+            history = fit(
+                forecaster, windows, options.training, seed=seed, folder=place, resume=resume, progress=progress,
+                label=f"{options.backbone} seed {seed}",
+            )  # fmt: skip
+            seconds = history.rows[-1]["seconds"] if history.rows else time.perf_counter() - began
+            record = {"seed": seed, "seconds": seconds, "best_epoch": history.best_epoch, "epochs": len(history.rows)}
+            record["selection"] = history.best_score if history.rows else None
+            scored.append(score(forecaster, windows))
+            protocol = {**protocol_of(windows, [seed]), "training": options.training.to_json(), "seed": seed}
+            save(forecaster, place, protocol=protocol, metrics=scored[-1].scores())
+            write_atomically(record_path, json.dumps(record, indent=1) + "\n")
+        spent += record["seconds"]
+        selection[f"seed{seed}"] = record["selection"] if record["selection"] is not None else 0.0
+        say(f"{options.backbone} seed {seed}: {record['epochs']} epochs, {record['seconds']:.0f} s, best {record['best_epoch']}")
+    assert forecaster is not None
+    kind = "trained" if trainable else "baseline"
+    entry = Entry(options.backbone, kind, count_parameters(forecaster), list(seeds), scored, spent / len(seeds))
+    return entry, min(selection, key=lambda name: selection[name])
+
+
+def score_baselines(windows: Windows, names: list[str], part: str = "test") -> list[Entry]:
+    """Score baselines that need no training; one that the data do not allow stands on the board with the reason."""
+    from fieldcast.training.fitting import fit
+
+    entries = []
+    for name in names:
+        if _backbone(name).trainable:
+            raise FieldcastError(f"the baseline '{name}' has to be trained: train it as a run of its own and compare.")
+        try:
+            forecaster = create(name, windows, seed=0)
+            fit(forecaster, windows)
+        except FieldcastError as error:
+            entries.append(Entry(name, "baseline", 0, [0], [], note=str(error)))
+            continue
+        entries.append(Entry(name, "baseline", count_parameters(forecaster), [0], [score(forecaster, windows, part)]))
+    return entries
+
+
+def count_parameters(forecaster: Forecaster) -> int:
+    """Numbers that were fitted: trained parameters, or the tables and coefficients of a solved model."""
+    parameters = sum(each.numel() for each in forecaster.parameters())
+    return parameters or sum(each.numel() for each in forecaster.state_dict().values())
+
+
+def _backbone(name: str) -> type[Backbone]:
+    cls = BACKBONES.get(name)
+    assert issubclass(cls, Backbone)
+    return cls
