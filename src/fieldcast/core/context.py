@@ -32,10 +32,12 @@ class Context:
     """What stands beside x [B, T, N, C] in a mini-batch.
 
     Shapes: ``observed`` bool [B, T, N, C]; ``history`` [B, T, M, O], the scaled target channels as gated, 0 where not
-    observed or switched off, and ``history_observed`` bool [B, T, M, O]; ``calendar`` int64 [B, T+H, 3] (slot of day, day of week, day of year; -1 is neutral);
+    observed or switched off, and ``history_observed`` bool [B, T, M, O]; ``calendar`` int64 [B, T+H, 3] (slot of day,
+    day of week, day of year; -1 is neutral);
     ``future`` [B, H, M, F] scaled channels known ahead, or None; ``window`` int64 [B], first rows of the windows;
     ``teacher`` [B, H, M, O], scaled truth for scheduled sampling, in training only and only for models that ask.
-    N are the sensors that are read, M those that are forecast; they differ only in a compacted model.
+    N are the sensors that are read, M those that are forecast. They differ only in a compacted model, and there only
+    the stages behind the backbone see M: stages before it and the backbone itself have N for M (:meth:`at`).
     """
 
     observed: Tensor
@@ -47,8 +49,22 @@ class Context:
     teacher: Tensor | None = None
     progress: Progress = field(default_factory=Progress)
 
+    def at(self, index: Tensor) -> Context:
+        """The context with ``index`` int64 [N] of its M forecast nodes, as a backbone that reads only those sees it."""
+
+        def select(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.index_select(2, index)
+
+        return dataclasses.replace(
+            self,
+            history=self.history.index_select(2, index),  # [B, T, N, O]
+            history_observed=self.history_observed.index_select(2, index),  # [B, T, N, O]
+            future=select(self.future),  # [B, H, N, F]
+            teacher=select(self.teacher),  # [B, H, N, O]
+        )
+
     def gated(self, inputs: Tensor, outputs: Tensor) -> Context:
-        """The context behind a sensor gate: ``inputs`` [N] and ``outputs`` [M] are the gate over read and forecast nodes.
+        """The context behind a sensor gate: ``inputs`` [N] and ``outputs`` [M] are its factors.
 
         A sensor whose gate is zero was not observed.
         """

@@ -51,16 +51,18 @@ class Registry:
         for name, known in self._registered.items():
             if known is cls:
                 return name
-        package, _, name = cls.__module__.rpartition(".")
-        if package == self.package:
-            return name
+        if cls.__module__.startswith(f"{self.package}."):
+            return cls.__module__.removeprefix(f"{self.package}.").partition(".")[0]  # of a file or a folder
         for name, point in self._entry_points().items():
             if point.value == f"{cls.__module__}:{cls.__qualname__}":
                 return name
         raise FieldcastError(f"{cls.__name__} is not registered: decorate it with fieldcast.register.")
 
     def register(self, cls: Class, name: str | None = None) -> Class:
-        self._registered[name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()] = cls
+        name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        if name in self._files():
+            raise FieldcastError(f"fieldcast has a {self.what} '{name}' of its own: give {cls.__name__} another name.")
+        self._registered[name] = cls
         return cls
 
     def _files(self) -> list[str]:
@@ -76,7 +78,7 @@ class Registry:
             cls
             for _, cls in inspect.getmembers(module, inspect.isclass)
             if issubclass(cls, self.base)
-            and cls.__module__.startswith(module_name)
+            and f"{cls.__module__}.".startswith(f"{module_name}.")
             and not cls.__name__.startswith("_")
             and not inspect.isabstract(cls)
         ]

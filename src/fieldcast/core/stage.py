@@ -45,7 +45,7 @@ class BetweenStage(Stage):
     Its ``per_node`` names axes over the N nodes that are read; ``per_output_node`` axes over the M that are forecast.
     """
 
-    per_output_node: dict[str, tuple[int, ...]] = {}  # noqa: RUF012
+    per_output_node: dict[str, tuple[int, ...]] = {}
 
     reads_out = False
     """True for a stage that forecasts all nodes from those that are read: compaction may then keep M > N."""

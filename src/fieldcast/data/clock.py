@@ -99,5 +99,6 @@ def fills_autumn_hour(stamps: np.ndarray, step: int) -> bool:
 
 def _in_autumn_night(stamps: np.ndarray) -> bool:
     """Between midnight and 04:00, in the months in which clocks go back on either hemisphere."""
-    index = pd.DatetimeIndex(stamps)
-    return bool((index.hour < 4).all()) and int(index[0].month) in (3, 4, 5, 9, 10, 11)
+    hour = stamps.astype("datetime64[h]").astype(np.int64) % 24
+    month = int(stamps[0].astype("datetime64[M]").astype(np.int64)) % 12 + 1
+    return bool((hour < 4).all()) and month in (3, 4, 5, 9, 10, 11)

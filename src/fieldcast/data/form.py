@@ -10,6 +10,7 @@ import numpy as np
 
 from fieldcast.data.calendar import Calendar
 from fieldcast.data.scaling import Scaler
+from fieldcast.errors import FieldcastError
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,18 @@ class Form:
         return np.array([self.channels.index(name) for name in self.future], dtype=np.int64)
 
     def renode(self, index: np.ndarray, names: Sequence[str] | None = None) -> Form:
-        """The form of other nodes: ``index`` int64 [new N] points to present ones, -1 is a new one named in ``names``."""
-        nodes = tuple(self.nodes[i] if i >= 0 else (names[j] if names else f"new{j}") for j, i in enumerate(index))
+        """The form of other nodes: ``index`` int64 [new N] points to present ones, each -1 is a new one.
+
+        ``names`` holds one name for each new node, in their order.
+        """
+        count = int((index < 0).sum())
+        given = [f"new{j}" for j in range(count)] if names is None else [str(name) for name in names]
+        if len(given) != count:
+            raise FieldcastError(f"there are {count} new nodes and {len(given)} names: name each new node.")
+        upcoming = iter(given)
+        nodes = tuple(self.nodes[i] if i >= 0 else next(upcoming) for i in index)
+        if len(set(nodes)) < len(nodes):
+            raise FieldcastError(f"a new node has the name of another ({', '.join(given)}): give names of their own.")
         coordinates = self.coordinates
         if coordinates is not None:
             coordinates = np.where(index[:, None] >= 0, coordinates[index], np.nan)

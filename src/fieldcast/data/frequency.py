@@ -93,7 +93,7 @@ class Step:
         """Tell whether the step is a day or longer: then it is the wall clock whose steps are equally long."""
         return bool(self.months) or self.nanoseconds >= DAY
 
-    def text(self, first: np.datetime64) -> str:
+    def text(self, first: Any) -> str:
         """Write the step as pandas reads it; ``first`` names the month in which a year of rows begins."""
         if not self.months:
             unit, size = next((unit, size) for unit, size in _UNITS if self.nanoseconds % size == 0)
@@ -101,7 +101,7 @@ class Step:
         kind = "E" if self.at_end else "S"
         if self.months % 12:
             return f"{self.months}M{kind}"
-        month = _MONTHS[int(_month_numbers(np.array([first]))[0]) % 12]
+        month = _MONTHS[int(_month_numbers(first)) % 12]
         anchor = "" if month == ("DEC" if self.at_end else "JAN") else f"-{month}"
         return f"{self.months // 12}Y{kind}{anchor}"
 
@@ -117,11 +117,11 @@ class Step:
         on_grid = (elapsed % self.months == 0) & (_month_stamps(months, self.at_end) == stamps)
         return elapsed // self.months, on_grid
 
-    def stamps(self, first: np.datetime64, positions: np.ndarray) -> np.ndarray:
+    def stamps(self, first: Any, positions: np.ndarray) -> np.ndarray:
         """Return the timestamps, datetime64[ns] [rows], at grid positions counted from ``first``."""
         if not self.months:
-            return np.datetime64(first, "ns") + positions * np.timedelta64(self.nanoseconds, "ns")
-        return _month_stamps(_month_numbers(np.array([first]))[0] + positions * self.months, self.at_end)
+            return first.astype("datetime64[ns]") + positions * np.timedelta64(self.nanoseconds, "ns")
+        return _month_stamps(_month_numbers(first) + positions * self.months, self.at_end)
 
 
 def _most_common(differences: np.ndarray) -> int:
@@ -129,7 +129,7 @@ def _most_common(differences: np.ndarray) -> int:
     return int(sizes[counts.argmax()])
 
 
-def _month_numbers(stamps: np.ndarray) -> np.ndarray:
+def _month_numbers(stamps: Any) -> np.ndarray:
     """Months since January 1970, int64 [rows]; a multiple of 12 is a January."""
     return stamps.astype("datetime64[M]").astype(np.int64)
 

@@ -92,8 +92,8 @@ class Readings:
             unordered=unordered, repeated=repeated, fill_gap=fill_gap, source=source,
         )  # fmt: skip
         seen = np.isfinite(values)
-        if not seen.all() and (infinite := np.isinf(values)).any():
-            row, node, channel = np.argwhere(infinite)[0]
+        if not seen.all() and (place := _first_infinite(values)) is not None:
+            row, node, channel = place
             raise FieldcastError(
                 f"{source} holds an infinite or too large value at row {row}, node '{node_ids[node]}', channel "
                 f"'{names[channel]}': write NaN where a reading is missing."
@@ -109,7 +109,7 @@ class Readings:
             seen &= meta.mask_zeros(values, tuple(names))
         values, seen = timeline.apply(values, seen)
         if not seen.all():
-            values[~seen] = np.nan
+            np.copyto(values, np.float32(np.nan), where=~seen)
         return cls._build(values, seen, timeline, node_ids, names, coordinates, grid, meta, source)
 
     @classmethod
@@ -145,7 +145,7 @@ class Readings:
             coords["longitude"] = ("node", coordinates[:, 1])
         if grid is not None and int(grid[0]) * int(grid[1]) != len(nodes):
             raise FieldcastError(f"the grid {grid[0]} x {grid[1]} of {source} does not hold its {len(nodes)} nodes.")
-        attributes = {"frequency": timeline.frequency, "timezone": timeline.timezone or ""}
+        attributes: dict[str, Any] = {"frequency": timeline.frequency, "timezone": timeline.timezone or ""}
         if grid is not None:
             attributes["grid"] = (int(grid[0]), int(grid[1]))
         dims = ("time", "node", "channel")
@@ -270,8 +270,8 @@ class Readings:
         before, after = (set(rules.zero_columns(self.channels)) for rules in (self.meta, meta))
         if before - after:
             raise FieldcastError(
-                f"zeros in the channel '{self.channels[min(before - after)]}' of {meta.name} were read as missing under "
-                f"the rule '{self.meta.null_rule}': open the data again with the new null rule."
+                f"zeros in the channel '{self.channels[min(before - after)]}' of {meta.name} were read as missing "
+                f"under the rule '{self.meta.null_rule}': open the data again with the new null rule."
             )
         dataset = self.dataset
         if after - before and not (keep := meta.mask_zeros(self.values, self.channels)).all():
@@ -312,6 +312,15 @@ def _labels(given: Sequence[object] | None, count: int, what: str, source: str) 
             raise FieldcastError(f"the {what} name at position {position} of {source} {problem}: make it unique.")
         seen.add(name)
     return names
+
+
+def _first_infinite(values: np.ndarray) -> tuple[int, ...] | None:
+    """Row, node and channel of the first infinite value, or None; block by block, so that no second mask is held."""
+    for begin in range(0, len(values), 4096):
+        places = np.argwhere(np.isinf(values[begin : begin + 4096]))
+        if len(places):
+            return begin + int(places[0][0]), int(places[0][1]), int(places[0][2])
+    return None
 
 
 def _check_targets(meta: Meta, channels: list[str], source: str) -> None:

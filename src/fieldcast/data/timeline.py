@@ -80,7 +80,7 @@ def clean_timeline(
 
     Args:
         time: one timestamp a row (text, datetime64, pandas or Python datetimes), or None with ``start`` and
-            ``frequency`` given. A column that only counts (0, 1, 2) needs both too and then counts steps from ``start``.
+            ``frequency`` given. A column that only counts (0, 1, 2) needs both too, and counts steps from ``start``.
         frequency: the step, such as ``5min`` or ``1MS``; left out, it is the most common difference between rows.
         timezone: the place whose wall clock the stamps show. Steps shorter than a day then become UTC, in which they
             are equally long over clock changes, and the hour that autumn repeats is told apart by the order of the
@@ -136,7 +136,7 @@ def _on_one_clock(
     """Stamps on the clock in which steps are equally long, the same as their owner wrote them, the step, the zone."""
     numbers = row_numbers(time, source) if time is not None else np.arange(rows)
     if numbers is not None and (start is not None and given is not None):
-        if time is not None and rows > 1 and Step.infer(np.unique(numbers).astype("datetime64[ns]")) not in (None, Step(1)):
+        if time is not None and Step.infer(np.unique(numbers).astype("datetime64[ns]")) not in (None, Step(1)):
             raise FieldcastError(
                 f"the time column of {source} holds numbers ({', '.join(map(str, numbers[:3]))}) that do not count "
                 "rows one by one: leave the column out, or write dates."
@@ -282,10 +282,10 @@ def _on_grid(
             and (len(clock) > 2 or not on_grid.all())
         ):  # fmt: skip
             close = common.text(clock[0])
+            first, second = (0, 1) if kept is None else (int(kept[0]), int(kept[1]))
             raise FieldcastError(
-                f"the frequency {frequency} contradicts the timestamps of {source}, most of which lie {close} apart, as "
-                f"{shown[0 if kept is None else kept[0]]} and {shown[1 if kept is None else kept[1]]} at its beginning: "
-                f"give --frequency {close}, or leave it out."
+                f"the frequency {frequency} contradicts the timestamps of {source}, most of which lie {close} apart, "
+                f"as {shown[first]} and {shown[second]} at its beginning: give --frequency {close}, or leave it out."
             )
     if on_grid.all():
         return position

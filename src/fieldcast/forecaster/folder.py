@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import platform
+import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,6 +28,7 @@ from fieldcast.forecaster.model import Forecaster
 FORMAT_VERSION = 1
 SUMS = "SHA256SUMS"
 _PARTS = ("config.json", "scaler.json", "nodes.csv", "model.safetensors")
+_OPTIONAL = ("graph.npz", "protocol.json", "metrics.json")
 
 
 def save(
@@ -44,7 +46,8 @@ def save(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / SUMS).unlink(missing_ok=True)
+    for stale in (SUMS, *_OPTIONAL):  # of a forecaster that was saved here before
+        (folder / stale).unlink(missing_ok=True)
     config = {
         "format_version": FORMAT_VERSION,
         "versions": package_versions(),
@@ -72,7 +75,7 @@ def save(
 def write_sums(folder: str | Path) -> None:
     """Write the SHA-256 of each file of a saved forecaster, after the files themselves."""
     folder = Path(folder)
-    names = [*_PARTS, "graph.npz", "protocol.json", "metrics.json"]
+    names = [*_PARTS, *_OPTIONAL]
     lines = [f"{sha256(folder / name)}  {name}\n" for name in names if (folder / name).exists()]
     write_atomically(folder / SUMS, "".join(lines))
 
@@ -83,7 +86,7 @@ def load(folder: str | Path) -> Forecaster:
     if not folder.is_dir():
         raise FieldcastError(f"there is no saved forecaster at {folder}: give the folder that training wrote.")
     folder = _best_of_run(folder)
-    verify(folder)
+    listed = verify(folder)
     config = _read_json(folder / "config.json")
     found = config.get("format_version")
     if not isinstance(found, int) or found < 1:
@@ -93,11 +96,12 @@ def load(folder: str | Path) -> Forecaster:
             f"{folder} was written in format {found}, this fieldcast reads up to {FORMAT_VERSION}: update fieldcast."
         )
     try:
-        return _rebuild(folder, config)
-    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, FieldcastError):
-            raise
-        raise FieldcastError(f"{folder} does not fit together ({_first_line(error)}): save the forecaster again.") from None
+        return _rebuild(folder, config, "graph.npz" in listed)
+    except FieldcastError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, RuntimeError, SafetensorError) as error:
+        said = f"{folder} does not fit together ({_first_line(error)}): save the forecaster again."
+        raise FieldcastError(said) from None
 
 
 def _best_of_run(folder: Path) -> Path:
@@ -111,11 +115,15 @@ def _best_of_run(folder: Path) -> Path:
     return folder / best
 
 
-def verify(folder: Path) -> None:
-    """Compare every file with its SHA-256; name the first that is absent or altered."""
+def verify(folder: Path) -> set[str]:
+    """Compare every file with its SHA-256; name the first that is absent or altered. Returns the names of all."""
     if not (folder / SUMS).exists():
         raise FieldcastError(f"{folder} holds no complete forecaster ({SUMS} is absent): train or save it again.")
-    listed = dict(reversed(line.split(maxsplit=1)) for line in (folder / SUMS).read_text().splitlines() if line.strip())
+    lines = (folder / SUMS).read_bytes().decode("utf-8", errors="replace").split("\n")
+    found = [re.fullmatch(r"([0-9a-f]{64})  (\S+)", line) for line in lines[:-1]]
+    if lines[-1] or None in found:
+        raise FieldcastError(f"{folder / SUMS} is damaged or was edited: save the forecaster again.")
+    listed = {match[2]: match[1] for match in found if match}
     for name in _PARTS:
         if name not in listed:
             raise FieldcastError(f"{folder / SUMS} does not list {name}: save the forecaster again.")
@@ -124,15 +132,16 @@ def verify(folder: Path) -> None:
             raise FieldcastError(f"{folder} lacks {name}: save the forecaster again.")
         if sha256(folder / name) != digest:
             raise FieldcastError(f"{folder / name} is damaged or was edited (its SHA-256 differs): save it again.")
+    return set(listed)
 
 
-def _rebuild(folder: Path, config: Mapping[str, Any]) -> Forecaster:
+def _rebuild(folder: Path, config: Mapping[str, Any], with_graph: bool) -> Forecaster:
     nodes, coordinates = _read_nodes(folder / "nodes.csv")
     scaler = Scaler.from_json(_read_json(folder / "scaler.json"))
     form = Form.from_json(config["form"], nodes, coordinates, scaler)
     inputs = None if config["inputs"] is None else np.asarray(config["inputs"], dtype=np.int64)
     read = len(nodes) if inputs is None else len(inputs)
-    graph = Graph.from_npz(folder / "graph.npz", read) if (folder / "graph.npz").exists() else None
+    graph = Graph.from_npz(folder / "graph.npz", read) if with_graph else None
     stages = [STAGES.get(stage["name"])(**stage["hyper"]) for stage in config["stages"]]
     backbone = BACKBONES.get(config["backbone"]["name"])
     with torch.random.fork_rng(devices=[]):
@@ -175,9 +184,12 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise FieldcastError(f"{path} is not valid JSON: save the forecaster again.") from None
+    if not isinstance(content, dict):
+        raise FieldcastError(f"{path} holds no table: save the forecaster again.")
+    return content
 
 
 def _first_line(error: Exception) -> str:

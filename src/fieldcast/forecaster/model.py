@@ -45,13 +45,16 @@ class Forecaster(nn.Module):
         self.progress = Progress()
         spec = Spec.of(form, graph, inputs)
         self.inputs = spec.inputs
-        self.compacted = inputs is not None and len(spec.inputs) < len(form.nodes)
+        # Another order counts too: x must then be gathered.
+        self.compacted = not np.array_equal(spec.inputs, np.arange(len(form.nodes)))
         _check_needs(backbone, spec)
         groups: dict[type[Stage], list[Stage]] = {BeforeStage: [], BetweenStage: [], AfterStage: []}
         for stage in stages:
             place = next((place for place in groups if isinstance(stage, place)), None)
             if place is None:
-                raise FieldcastError(f"{type(stage).__name__} is no stage: subclass BeforeStage, BetweenStage or AfterStage.")
+                raise FieldcastError(
+                    f"{type(stage).__name__} is no stage: subclass BeforeStage, BetweenStage or AfterStage."
+                )
             groups[place].append(stage)
         at_input = spec
         for stage in groups[BeforeStage]:
@@ -64,7 +67,7 @@ class Forecaster(nn.Module):
         self.between = nn.ModuleList(groups[BetweenStage])
         self.after = nn.ModuleList(groups[AfterStage])
         if self.compacted and not any(stage.reads_out for stage in groups[BetweenStage]):  # type: ignore[attr-defined]
-            raise FieldcastError("a model that reads fewer sensors than it forecasts needs a stage that reads out to them.")
+            raise FieldcastError("a model that forecasts sensors which it does not read needs a stage that reads out.")
         mean, scale = torch.from_numpy(form.scaler.mean.copy()), torch.from_numpy(form.scaler.scale.copy())
         # Derived from the form, so no part of the saved weights.
         self.register_buffer("mean", mean, persistent=False)  # [1 or M, C]
@@ -85,9 +88,10 @@ class Forecaster(nn.Module):
     def forward(self, x: Tensor, ctx: Context) -> Tensor:
         """Gate the sensors, enhance the input, encode, read out, predict, adapt: [B, T, N, C] -> [B, H, M, O]."""
         x, ctx = self.gate(x, ctx)  # [B, T, N, C]
+        read = ctx.at(self.input_index) if self.compacted else ctx
         for enhance in self.before:
-            x = enhance(x, ctx)  # [B, T, N, C']
-        h = self.backbone.encode(x, ctx)  # [B, N, D]
+            x = enhance(x, read)  # [B, T, N, C']
+        h = self.backbone.encode(x, read)  # [B, N, D]
         for read_out in self.between:
             h = read_out(h, ctx)  # [B, M, D]
         y = self.backbone.head(h)  # [B, H, M, O]
@@ -158,9 +162,11 @@ class Forecaster(nn.Module):
         are the mean over present ones, or zero with ``fill="zero"``. With ``keep_outputs`` only the nodes that are read
         change, and a read-out stage forecasts the others. This is the one way in which nodes change.
         """
+        if fill not in ("mean", "zero"):
+            raise FieldcastError(f"new nodes cannot be filled with '{fill}': choose mean or zero.")
         order = np.asarray(index, dtype=np.int64)
         present = order[order >= 0]
-        if len(order) == 0 or len(np.unique(present)) < len(present) or (len(present) and present.max() >= len(self.inputs)):
+        if len(order) == 0 or len(np.unique(present)) < len(present) or (present >= len(self.inputs)).any():
             raise FieldcastError(
                 f"cannot choose these nodes of {len(self.inputs)}: give each position once, from 0 (-1 for a new node)."
             )
@@ -169,7 +175,7 @@ class Forecaster(nn.Module):
         if keep_outputs and (order < 0).any():
             raise FieldcastError("new nodes cannot be added while the forecast nodes are kept: leave keep_outputs out.")
         if self.compacted and not keep_outputs:
-            raise FieldcastError("a compacted model forecasts more sensors than it reads: renode it with keep_outputs=True.")
+            raise FieldcastError("a compacted model forecasts more than it reads: renode it with keep_outputs=True.")
         everything = np.arange(len(self.form.nodes))
         outputs = everything if keep_outputs else order
         with torch.random.fork_rng(devices=[]):
@@ -245,8 +251,8 @@ def _check_needs(cls: type[Backbone], spec: Spec) -> None:
     )  # fmt: skip
     for what, needed, given in needs:
         if needed and given is None:
-            raise FieldcastError(f"the backbone {cls.__name__} needs a {what}, which these data do not bring: give one.")
+            raise FieldcastError(f"the backbone {cls.__name__} needs a {what}, which these data do not have: give one.")
     if spec.lookback < cls.min_lookback():
         raise FieldcastError(
-            f"the backbone {cls.__name__} needs a look-back of at least {cls.min_lookback()} steps, not {spec.lookback}."
+            f"the backbone {cls.__name__} needs a look-back of {cls.min_lookback()} steps or more, not {spec.lookback}."
         )

@@ -99,7 +99,7 @@ def origin_rows(readings: Readings, form: Form, origins: str | Sequence[object] 
     ends = ends[readings.segment[ends - lookback + 1] == readings.segment[ends]] if len(ends) else ends
     if isinstance(origins, str) and origins == "all":
         if len(ends) == 0:
-            raise FieldcastError(f"{name} has no {lookback} rows in a row, which the look-back needs: give more history.")
+            raise FieldcastError(f"{name} has no {lookback} rows without a gap, which the look-back needs: give more.")
         return ends
     if origins is None:
         if last not in ends:
@@ -120,6 +120,6 @@ def origin_rows(readings: Readings, form: Form, origins: str | Sequence[object] 
         if row == rows or readings.time[row] != stamp.to_datetime64():
             raise FieldcastError(f"{name} has no row at {stamp}: give the time of a reading as origin.")
         if row not in ends:
-            raise FieldcastError(f"{name} has fewer than {lookback} rows in a row up to {stamp}: choose a later origin.")
+            raise FieldcastError(f"{name} has fewer than {lookback} rows in a row up to {stamp}: choose a later one.")
         chosen.append(row)
     return np.array(chosen, dtype=np.int64)

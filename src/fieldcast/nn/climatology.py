@@ -25,10 +25,13 @@ class Climatology(nn.Module):
         self.register_buffer("table", torch.zeros(slots, nodes, targets))  # [S, N, O]
         self.register_buffer("node_mean", torch.zeros(nodes, targets))  # [N, O]
 
-    def fit(self, values: np.ndarray, observed: np.ndarray, slot: np.ndarray, fallback: Tensor | None = None) -> None:
+    def fit(
+        self, values: np.ndarray, observed: np.ndarray, slot: np.ndarray, fallback: Tensor | None = None, reach: int = 0
+    ) -> None:
         """Fit on scaled values [rows, N, O], their mask and the slots int64 [rows] (-1 is left out).
 
-        ``fallback`` [S, N, O] stands where a slot has no value; sums run in float64.
+        ``fallback`` [S, N, O] stands where a slot has no value; with ``reach`` a slot's mean runs over the slots at
+        most so far away, around the circle; sums run in float64.
         """
         slots = len(self.table)
         total, count = np.zeros((slots + 1, *values.shape[1:])), np.zeros((slots + 1, *values.shape[1:]))
@@ -36,7 +39,12 @@ class Climatology(nn.Module):
             rows = slot == s
             total[s] = np.sum(values[rows], axis=0, dtype=np.float64, where=observed[rows])
             count[s] = observed[rows].sum(axis=0)
-        rest = np.divide(total.sum(axis=0), count.sum(axis=0), out=np.zeros_like(total[0]), where=count.sum(axis=0) > 0)
+        everything, seen = total.sum(axis=0), count.sum(axis=0)
+        if reach:
+            shifts = range(-reach, reach + 1)
+            total = sum((np.roll(total[:slots], shift, axis=0) for shift in shifts), np.zeros(total[:slots].shape))
+            count = sum((np.roll(count[:slots], shift, axis=0) for shift in shifts), np.zeros(count[:slots].shape))
+        rest = np.divide(everything, seen, out=np.zeros_like(everything), where=seen > 0)
         spare = np.broadcast_to(rest, total[:slots].shape) if fallback is None else fallback.double().numpy()
         mean = np.divide(total[:slots], count[:slots], out=spare.copy(), where=count[:slots] > 0)
         self.table.copy_(torch.from_numpy(mean))

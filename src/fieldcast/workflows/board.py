@@ -45,12 +45,14 @@ class Entry:
         }  # fmt: skip
 
 
-def build_board(title: str, windows: Windows, seeds: Sequence[int], entries: Sequence[Entry]) -> dict[str, Any]:
+def build_board(
+    title: str, windows: Windows, seeds: Sequence[int], entries: Sequence[Entry], part: str = "test"
+) -> dict[str, Any]:
     """What ``scores.json`` holds: every model's scores, the protocol, and where the sensors lie."""
     form, readings, graph = windows.form, windows.readings, windows.graph
     return {
         "title": title, "simulated": "simulated" in f"{readings.meta.name} {readings.meta.role}".lower(),
-        "protocol": protocol_of(windows, list(seeds)), "targets": list(form.targets),
+        "protocol": {**protocol_of(windows, list(seeds)), "part": part}, "targets": list(form.targets),
         "units": {target: (form.units or {}).get(target, "") for target in form.targets},
         "models": [entry.to_json() for entry in entries], "nodes": list(form.nodes),
         "coordinates": None if form.coordinates is None else form.coordinates.tolist(),
@@ -89,7 +91,7 @@ def board_table(board: dict[str, Any]) -> str:
     counts = protocol["windows"]
     lines = [
         f"{board['title']}{' (simulated data)' if board['simulated'] else ''}: {protocol['lookback']} -> "
-        f"{protocol['horizon']} steps, split {protocol['split']}, {counts['test']} test windows, protocol "
+        f"{protocol['horizon']} steps, split {protocol['split']}, {counts[protocol['part']]} {protocol['part']} windows, protocol "
         f"{protocol['protocol']}, seeds {', '.join(map(str, protocol['seeds']))} (mean ± sample sd)"
     ]
     rules = [(None, protocol["scored_cells"].split(";")[0])]

@@ -1,4 +1,4 @@
-"""evaluate: score a saved run again, on its own data or on others of the same sensors."""
+"""evaluate_run: score a saved run again, on its own data or on others of the same sensors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_run(folder: str | Path) -> RunOptions:
     return RunOptions.from_json(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
-def evaluate(
+def evaluate_run(
     folder: str | Path, *, readings: ReadingsOptions | None = None, split: str | None = None, part: str = "test",
     out: str | Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
@@ -49,8 +49,7 @@ def evaluate(
     windows = choice.windows(conform(opened, form), find_graph(source.data, opened)).under(form)
     entries = [_entry(options.backbone, options.seeds, forecasters, windows, part)]
     entries += score_baselines(windows, [name for name in options.baselines if name != options.backbone], part)
-    title = windows.readings.meta.name + ("" if part == "test" else f", {part} part")
-    board = build_board(title, windows, options.seeds, entries)
+    board = build_board(windows.readings.meta.name, windows, options.seeds, entries, part)
     if out is not None:
         write_board(Path(out), board, entries)
     return board

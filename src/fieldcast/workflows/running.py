@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from fieldcast.data.files import write_atomically
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster, create, load, save
+from fieldcast.training import TrainingOptions
 from fieldcast.workflows.board import Entry, build_board, write_board
 from fieldcast.workflows.options import RunOptions, find_graph
 from fieldcast.workflows.scoring import protocol_of, score
@@ -36,12 +37,17 @@ def run(
     score. With ``resume`` a run that was interrupted goes on where it stood, and ends with the same bits.
     """
     folder = Path(out)
-    prepare_folder(folder, options, resume)
+    begun = check_folder(folder, options, resume)
     if windows is None:
         readings = options.readings.open()
         windows = options.windows.windows(readings, find_graph(options.readings.data, readings))
+    create(options.backbone, windows, seed=options.seeds[0], **options.hyper)
+    if not begun:  # only now: a mistake in the settings leaves nothing behind
+        write_atomically(folder / CONFIG, _as_yaml(options))
     say(f"{windows.readings!r}\n{windows!r}")
-    entry, best = _train_seeds(options, windows, folder, resume, progress, say)
+    entry, best = train_entry(
+        options.backbone, options.hyper, options.training, options.seeds, windows, folder, resume, progress, say
+    )
     entries = [entry] + score_baselines(windows, [name for name in options.baselines if name != options.backbone])
     board = build_board(windows.readings.meta.name, windows, options.seeds, entries)
     write_board(folder, board, entries)
@@ -49,36 +55,41 @@ def run(
     return board
 
 
-def prepare_folder(folder: Path, options: RunOptions, resume: bool) -> None:
-    """Refuse to mix two runs in one folder; write the configuration of a new one."""
-    config = yaml.safe_dump(options.to_json(), sort_keys=False, allow_unicode=True)
+def check_folder(folder: Path, options: RunOptions, resume: bool) -> bool:
+    """Tell whether the folder holds this very run, begun; refuse to mix two runs in one folder."""
     path = folder / CONFIG
     if path.exists():
         if not resume:
             raise FieldcastError(f"{folder} already holds a run: give another --out, or --resume to go on with it.")
-        before, now = yaml.safe_load(path.read_text(encoding="utf-8")), yaml.safe_load(config)
+        before, now = yaml.safe_load(path.read_text(encoding="utf-8")), yaml.safe_load(_as_yaml(options))
         changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
         if changed:
             raise FieldcastError(
                 f"{folder} was begun with another '{changed[0]}' ({before.get(changed[0])}, now {now.get(changed[0])}): "
                 "resume with the same settings, or give another --out."
             )
-        return
-    if folder.is_dir() and any(folder.iterdir()):
-        raise FieldcastError(f"the folder {folder} is not empty and holds no run: give another --out.")
+        return True
     if folder.exists() and not folder.is_dir():
         raise FieldcastError(f"{folder} is a file: give a folder as --out.")
-    write_atomically(path, config)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise FieldcastError(f"the folder {folder} is not empty and holds no run: give another --out.")
+    return False
 
 
-def _train_seeds(
-    options: RunOptions, windows: Windows, folder: Path, resume: bool, progress: bool, say: Say
-) -> tuple[Entry, str]:
+def _as_yaml(options: RunOptions) -> str:
+    return yaml.safe_dump(options.to_json(), sort_keys=False, allow_unicode=True)
+
+
+def train_entry(
+    backbone: str, hyper: Mapping[str, Any], training: TrainingOptions, seeds: tuple[int, ...], windows: Windows,
+    folder: Path, resume: bool = False, progress: bool = False, say: Say = lambda _: None,
+) -> tuple[Entry, str]:  # fmt: skip
+    """Train and score a backbone once a seed, each in ``folder/seed<k>``; returns its entry and the best seed's folder."""
     from fieldcast.training.fitting import fit  # Lightning takes seconds to import: only where it is needed
 
-    trainable = _backbone(options.backbone).trainable
-    seeds = options.seeds if trainable else options.seeds[:1]  # a solved model has no draw to repeat
-    scored, spent, selection = [], 0.0, {}
+    trainable = _backbone(backbone).trainable
+    seeds = seeds if trainable else seeds[:1]  # a solved model has no draw to repeat
+    scored, seconds, selection = [], 0.0, {}
     forecaster: Forecaster | None = None
     for seed in seeds:
         place = folder / f"seed{seed}"
@@ -88,25 +99,26 @@ def _train_seeds(
             record = json.loads(record_path.read_text(encoding="utf-8"))
             scored.append(score(forecaster, windows))
         else:
-            forecaster = create(options.backbone, windows, seed=seed, **options.hyper)
+            forecaster = create(backbone, windows, seed=seed, **hyper)
+            label = f"{backbone} seed {seed}"
             began = time.perf_counter()
             history = fit(
-                forecaster, windows, options.training, seed=seed, folder=place, resume=resume, progress=progress,
-                label=f"{options.backbone} seed {seed}",
-            )  # fmt: skip
-            seconds = history.rows[-1]["seconds"] if history.rows else time.perf_counter() - began
-            record = {"seed": seed, "seconds": seconds, "best_epoch": history.best_epoch, "epochs": len(history.rows)}
+                forecaster, windows, training, seed=seed, folder=place, resume=resume, progress=progress, label=label
+            )
+            spent = history.rows[-1]["seconds"] if history.rows else time.perf_counter() - began
+            record = {"seed": seed, "seconds": spent, "best_epoch": history.best_epoch, "epochs": len(history.rows)}
             record["selection"] = history.best_score if history.rows else None
             scored.append(score(forecaster, windows))
-            protocol = {**protocol_of(windows, [seed]), "training": options.training.to_json(), "seed": seed}
+            protocol = {**protocol_of(windows, [seed]), "training": training.to_json(), "seed": seed}
             save(forecaster, place, protocol=protocol, metrics=scored[-1].scores())
             write_atomically(record_path, json.dumps(record, indent=1) + "\n")
-        spent += record["seconds"]
-        selection[f"seed{seed}"] = record["selection"] if record["selection"] is not None else 0.0
-        say(f"{options.backbone} seed {seed}: {record['epochs']} epochs, {record['seconds']:.0f} s, best {record['best_epoch']}")
+            epochs = f"{record['epochs']} epochs (best {history.best_epoch + 1}), " if history.rows else "solved, "
+            say(f"{label}: {epochs}{spent:.1f} s")
+        seconds += record["seconds"]
+        selection[place.name] = record["selection"] or 0.0
     assert forecaster is not None
     kind = "trained" if trainable else "baseline"
-    entry = Entry(options.backbone, kind, count_parameters(forecaster), list(seeds), scored, spent / len(seeds))
+    entry = Entry(backbone, kind, count_parameters(forecaster), list(seeds), scored, seconds / len(seeds))
     return entry, min(selection, key=lambda name: selection[name])
 
 

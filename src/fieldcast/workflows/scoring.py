@@ -10,7 +10,16 @@ import numpy as np
 from fieldcast.core.context import Batch
 from fieldcast.data.loader import WindowLoader
 from fieldcast.data.windows import Windows
-from fieldcast.evaluation import ScoreRule, ScoreSums, active_nodes, protocol_record, scores, to_jsonable
+from fieldcast.evaluation import (
+    ScoreRule,
+    ScoreSums,
+    active_nodes,
+    format_table,
+    protocol_record,
+    score_row,
+    scores,
+    to_jsonable,
+)
 from fieldcast.evaluation.rules import shown_horizons
 from fieldcast.forecaster import Forecaster
 
@@ -92,6 +101,32 @@ def score(forecaster: Forecaster, windows: Windows, part: str = "test", batch_si
         sample.update(batch.start, prediction)
     forecaster.train(training)
     return Scored(sums[0], sums[1:], sample)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores with their protocol; printed as a table, saved as JSON."""
+
+    scores: dict[str, Any]
+    beside: list[dict[str, Any]]
+    protocol: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"scores": self.scores, "beside": self.beside, "protocol": self.protocol}
+
+    def __str__(self) -> str:
+        rows = [
+            {"target": target, "scored on": each["rule"]["name"], **score_row(each, target)}
+            for target in self.scores["channels"]
+            for each in (self.scores, *self.beside)
+        ]
+        return format_table(rows)
+
+
+def evaluate(forecaster: Forecaster, windows: Windows, part: str = "test") -> Evaluation:
+    """Score a forecaster on a part of the windows by the protocol (see :func:`score`)."""
+    scored = score(forecaster, windows.under(forecaster.form), part)
+    return Evaluation(scored.scores(), scored.scores_beside(), protocol_of(windows, []))
 
 
 def protocol_of(windows: Windows, seeds: list[int] | tuple[int, ...]) -> dict[str, Any]:

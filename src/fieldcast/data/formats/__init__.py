@@ -1,9 +1,10 @@
 """Opening readings of any known format. Each module of this folder whose name has no leading underscore is one.
 
-A format is one file and no edit elsewhere. It has ``NAME`` and ``DESCRIPTION`` (one line), ``recognises(source)``, which
-is cheap and never loads the whole of it, and ``read(source, *, own options, **options) -> Readings``, which hands the
-options it does not own to :func:`fieldcast.data.formats._assembly.assemble`. A format that would take almost any file of
-its kind says ``GENERAL = True`` and yields to a more particular one; one that reads objects says ``IN_MEMORY = True``.
+A format is one file and no edit elsewhere. It has ``NAME`` and ``DESCRIPTION`` (one line), ``recognises(source)``,
+which is cheap and never loads the whole of it, and ``read(source, *, own options, **options) -> Readings``, which hands
+the options it does not own to :func:`fieldcast.data.formats._assembly.assemble`. A format that would take almost any
+file of its kind says ``GENERAL = True`` and yields to a more particular one; one that reads objects, not files, says
+``IN_MEMORY = True``.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ def open_readings(source: Any, *, format: str | None = None, **options: Any) -> 
         return chosen.read(source, **options)
     except OSError as error:
         where = error.filename or source
-        raise FieldcastError(f"{where} cannot be read ({error.strerror or error}): check the file and its rights.") from None
+        reason = error.strerror or error
+        raise FieldcastError(f"{where} cannot be read ({reason}): check the file and its rights.") from None
 
 
 def _existing(path: Path) -> Path:
@@ -104,8 +106,8 @@ def _choose(source: Any, format: str | None) -> tuple[Any, Format]:
         inside = {each: found for each in files if (found := _fitting(each, formats))}
         if len(inside) > 1:
             raise FieldcastError(
-                f"the folder {source} holds several files of readings ({_some(each.name for each in inside)}): give the "
-                "path of one."
+                f"the folder {source} holds several files of readings ({_some(each.name for each in inside)}): give "
+                "the path of one."
             )
         if inside:
             (source, fitting), *_ = inside.items()
@@ -143,7 +145,8 @@ def _check_options(options: dict[str, Any], chosen: Format) -> None:
     for name in options:
         if name not in known:
             raise FieldcastError(
-                f"the format {chosen.name} has no option '{name}'{did_you_mean(name, known)}: it has {', '.join(known)}."
+                f"the format {chosen.name} has no option '{name}'{did_you_mean(name, known)}: it has "
+                f"{', '.join(known)}."
             )
 
 

@@ -104,7 +104,8 @@ def _named(
 
 def _with_options(meta: Meta, options: Mapping[str, Any], channels: Sequence[str] | None) -> Meta:
     """The rules beside the data with the options over them; targets that were not picked are no targets."""
-    changes: dict[str, Any] = {key: str(options[key]) for key in ("null_rule", "scored_cells", "name") if key in options}
+    texts = ("null_rule", "scored_cells", "name")
+    changes: dict[str, Any] = {key: str(options[key]) for key in texts if key in options}
     if "targets" in options:
         changes["targets"] = names_of(options["targets"], "targets")
     elif meta.targets and channels is not None and "channels" in options:

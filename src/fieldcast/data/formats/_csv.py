@@ -86,8 +86,8 @@ def read_csv_table(path: Path, header: Header, time: int | None) -> tuple[np.nda
         raise
     if not len(frame):
         raise FieldcastError(f"{path} has a header and no rows: add readings.")
-    values = frame[columns].to_numpy(dtype=np.float32)
-    return values, None if time is None else frame[time], names
+    values = frame.iloc[:, columns].to_numpy(dtype=np.float32)
+    return values, None if time is None else frame.iloc[:, time], names
 
 
 def _parse(path: Path, header: Header, kinds: dict) -> pd.DataFrame:
@@ -130,7 +130,7 @@ def _check_lines(path: Path, header: Header) -> None:
                 empty = empty or number
                 continue
             if empty:
-                raise FieldcastError(f"line {empty} of {path} is empty: delete it, or write the row that belongs there.")
+                raise FieldcastError(f"line {empty} of {path} is empty: delete it, or write the row that is missing.")
             if not line.isascii() or b"\0" in line or b"\r" in line:
                 _text(path, number, line)
             cells = line.count(separator) + 1
@@ -158,14 +158,16 @@ def _text(path: Path, number: int, line: bytes) -> str:
 def _refuse_first_text(path: Path, header: Header, time: int | None) -> None:
     """Find the first cell that is no number, and refuse it."""
     frame = _parse(path, header, dict.fromkeys(range(len(header.names)), str))
-    refuse_text_cells({header.names[i]: frame[i] for i in frame.columns if i != time}, str(path), first_line=2)
+    columns = {header.names[i]: frame.iloc[:, i] for i in range(len(header.names)) if i != time}
+    refuse_text_cells(columns, str(path), first_line=2)
 
 
 def refuse_text_cells(columns: dict[str, pd.Series], source: str, first_line: int | None = None) -> None:
     """Raise for the first cell, row by row, that is there and is no number; return where there is none."""
     first: tuple[int, str, str] | None = None
     for name, column in columns.items():
-        text = column.notna() & pd.to_numeric(column, errors="coerce").isna()
+        number = pd.Series(pd.to_numeric(column, errors="coerce"))
+        text = np.asarray(column.notna()) & np.asarray(number.isna())
         if text.any():
             row = int(np.flatnonzero(text)[0])
             if first is None or row < first[0]:

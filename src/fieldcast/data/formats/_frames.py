@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fieldcast.data.formats._csv import TIME_NAMES, refuse_text_cells
-from fieldcast.data.timestamps import looks_like_stamp, parse_stamps
+from fieldcast.data.timestamps import looks_like_stamp, parse_stamps, row_numbers
 from fieldcast.errors import FieldcastError, did_you_mean
 
 
@@ -41,7 +41,7 @@ def wide_arrays(
         raise FieldcastError(
             f"{source} has no column for node '{absent[0][0]}', channel '{absent[0][1]}': add one, empty if need be."
         )
-    values = numbers(frame[whole], source).reshape(len(frame), len(nodes), len(channels))
+    values = numbers(frame.reindex(columns=whole), source).reshape(len(frame), len(nodes), len(channels))
     return values, time, [str(node) for node in nodes], [str(channel) for channel in channels]
 
 
@@ -64,13 +64,14 @@ def long_arrays(
     picked = list(channels) if channels else [name for name in frame.columns if name not in (time_column, node_column)]
     if not picked:
         raise FieldcastError(f"{source} has no column beside time and node: add one for each channel.")
-    if frame[node_column].isna().any():
-        row = int(np.flatnonzero(frame[node_column].isna())[0])
-        raise FieldcastError(f"row {row} of {source} names no node in '{node_column}': fill it in or leave the row out.")
+    unnamed = np.asarray(frame[node_column].isna())
+    if unnamed.any():
+        row = int(np.flatnonzero(unnamed)[0])
+        raise FieldcastError(f"row {row} of {source} has no '{node_column}': fill it in or leave the row out.")
     stamps = parse_stamps(frame[time_column], source)
     when, times = pd.factorize(stamps, sort=True)
     where, nodes = pd.factorize(frame[node_column].astype(str))
-    cells = numbers(frame[picked], source)
+    cells = numbers(frame.loc[:, picked], source)
     pair = when * len(nodes) + where
     twice = pd.Series(pair).duplicated().to_numpy()
     if twice.any() and repeated == "refuse":
@@ -103,15 +104,16 @@ def numbers(frame: pd.DataFrame, source: str) -> np.ndarray:
     plain = [pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind) for kind in kinds]
     for position, kind in enumerate(kinds):
         if pd.api.types.is_complex_dtype(kind):
-            raise FieldcastError(f"column '{frame.columns[position]}' of {source} holds complex numbers: give real ones.")
+            name = frame.columns[position]
+            raise FieldcastError(f"column '{name}' of {source} holds complex numbers: give real ones.")
     with np.errstate(over="ignore"):
         if all(plain):
             return frame.to_numpy(dtype=np.float32, na_value=np.nan)
         columns = [frame.iloc[:, i] if plain[i] else _as_written(frame.iloc[:, i]) for i in range(len(plain))]
         mixed = {str(frame.columns[i]): column for i, column in enumerate(columns) if not plain[i]}
         refuse_text_cells(mixed, source)
-        read = [pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan) for column in columns]
-        return np.stack(read, axis=1).astype(np.float32)
+        read = {i: pd.to_numeric(column, errors="coerce") for i, column in enumerate(columns)}
+        return pd.DataFrame(read).to_numpy(dtype=np.float32, na_value=np.nan)
 
 
 def _as_written(column: pd.Series) -> pd.Series:
@@ -122,7 +124,9 @@ def _as_written(column: pd.Series) -> pd.Series:
 
     def written(cell: Any) -> Any:
         number = isinstance(cell, (Number, Decimal)) and not isinstance(cell, (bool, np.bool_))
-        return cell if number or isinstance(cell, str) else (None if pd.isna(cell) else str(cell))
+        if number or isinstance(cell, str):
+            return cell
+        return None if cell is None or cell is pd.NA or cell is pd.NaT else str(cell)
 
     return column.astype(object).map(written).astype(object)
 
@@ -145,7 +149,9 @@ def _split_time(frame: pd.DataFrame, time_column: str | None, source: str) -> tu
         named = str(frame.columns[0]).lower() in TIME_NAMES
         if named or pd.api.types.is_datetime64_any_dtype(first) or _is_stamp(first.iloc[0]):
             return first, frame.iloc[:, 1:]
-    if not isinstance(index, pd.RangeIndex) and pd.api.types.is_integer_dtype(index):
+    if len(index) and (not pd.api.types.is_integer_dtype(index) or row_numbers(index, source) is None):
+        return index, frame  # days written as 20120301; or neither dates nor row numbers, and refused with its row
+    if not isinstance(index, pd.RangeIndex):
         gone = np.diff(index.to_numpy()) != 1
         if gone.any():
             row = 1 + int(np.flatnonzero(gone)[0])
@@ -157,4 +163,4 @@ def _split_time(frame: pd.DataFrame, time_column: str | None, source: str) -> tu
 
 
 def _is_stamp(cell: object) -> bool:
-    return isinstance(cell, str) and looks_like_stamp(cell) or hasattr(cell, "year")
+    return looks_like_stamp(cell) if isinstance(cell, str) else hasattr(cell, "year")

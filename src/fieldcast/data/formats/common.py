@@ -46,8 +46,8 @@ def read(source: Path, **options: Any) -> Readings:
     if coordinates is None and grid and latitude is not None and longitude is not None:
         if (len(latitude), len(longitude)) != grid:
             raise FieldcastError(
-                f"{path} has {len(latitude)} lat and {len(longitude)} lon for a grid of {grid[0]} x {grid[1]}: give one "
-                "for each row and column."
+                f"{path} has {len(latitude)} lat and {len(longitude)} lon for a grid of {grid[0]} x {grid[1]}: give "
+                "one for each row and column."
             )
         coordinates = np.stack([g.ravel() for g in np.meshgrid(latitude, longitude, indexing="ij")], axis=1)
     return assemble(

@@ -33,9 +33,9 @@ def read(
     """Read a DataFrame.
 
     Wide: one column per node, or two levels of columns, node and channel; the time is ``time_column``, an index of
-    dates, or a first column of dates. Long, where ``node_column`` is given: ``time_column`` and ``node_column`` name the
-    two keys, the other columns (those in ``channels`` where it is given) are channels, pairs that are absent are
-    missing. ``coordinates`` [N, 2] are latitude and longitude in degrees, in the order of the nodes.
+    dates, or a first column of dates. Long, where ``node_column`` is given: ``time_column`` and ``node_column`` name
+    the two keys, the other columns (those in ``channels`` where it is given) are channels, and pairs that are absent
+    are missing. ``coordinates`` [N, 2] are latitude and longitude in degrees, in the order of the nodes.
     """
     if isinstance(source, pd.Series):
         source = source.to_frame("value" if source.name is None else source.name)

@@ -21,9 +21,10 @@ def recognises(source: Any) -> bool:
 
 
 def read(source: Path, **options: Any) -> Readings:
-    """Read ``data`` [time, N] or [time, N, C]; nodes are named by their positions, 0 to N - 1, as ``distance.csv`` does.
+    """Read ``data`` [time, N] or [time, N, C]; nodes are named by their positions, 0 to N - 1.
 
-    There are no timestamps: ``start`` and ``frequency`` are needed. ``channels`` and ``nodes`` give names.
+    So does the ``distance.csv`` that is published beside it. There are no timestamps: ``start`` and ``frequency`` are
+    needed. ``channels`` and ``nodes`` give names.
     """
     with open_npz(source) as archive:
         values = archive.read("data")

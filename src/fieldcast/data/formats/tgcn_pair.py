@@ -54,7 +54,7 @@ def read_adjacency(path: str | Path) -> np.ndarray:
         raise FieldcastError(f"{matrix_path} has shape {matrix.shape}: give one row and one column for each sensor.")
     if not np.isfinite(matrix).all():
         row, column = np.argwhere(~np.isfinite(matrix))[0]
-        raise FieldcastError(f"row {row}, column {column} of {matrix_path} holds no finite number: write 0 for no edge.")
+        raise FieldcastError(f"row {row}, column {column} of {matrix_path} is no finite number: write 0 for no edge.")
     return matrix
 
 

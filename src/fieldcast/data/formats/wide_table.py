@@ -53,8 +53,9 @@ def read(source: Path, *, time_column: str | None = None, **options: Any) -> Rea
         values, time, nodes = read_csv_table(source, header, time_position(source, header, time_column))
     _refuse_long(source, time, nodes)
     return assemble(
-        values, time, options, source=str(source), name=source.stem, beside=source.parent, nodes=nodes, channels=channels
-    )
+        values, time, options, source=str(source), name=source.stem, beside=source.parent, nodes=nodes,
+        channels=channels,
+    )  # fmt: skip
 
 
 def _refuse_long(path: Path, time: object, columns: list[str]) -> None:
@@ -62,8 +63,8 @@ def _refuse_long(path: Path, time: object, columns: list[str]) -> None:
     for name in columns:
         if time is not None and name.lower() in _NODE_NAMES:
             raise FieldcastError(
-                f"{path} has a column '{name}' and so looks like a long table, one row per reading: read it with pandas "
-                f"and give open_readings(frame, time_column=..., node_column='{name}'), or rename that sensor."
+                f"{path} has a column '{name}' and so looks like a long table, one row per reading: read it with "
+                f"pandas and call open_readings(frame, time_column=..., node_column='{name}'), or rename that sensor."
             )
 
 

@@ -59,8 +59,8 @@ def read(source: xr.DataArray | xr.Dataset, **options: Any) -> Readings:
         values = array.values.reshape(array.sizes["time"], grid[0] * grid[1], *array.shape[3:])
     name = str(getattr(source, "name", None) or "xarray")
     return assemble(
-        values, time, options, source=label, name=name, nodes=nodes, channels=channels, coordinates=coordinates, grid=grid,
-        units=units, copy=True,
+        values, time, options, source=label, name=name, nodes=nodes, channels=channels, coordinates=coordinates,
+        grid=grid, units=units, copy=True,
     )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def _one_array(
             raise FieldcastError(f"{label} has several variables with channels of their own: give one DataArray.")
         return next(iter(timed.values())), {}
     units = {name: str(each.attrs["units"]) for name, each in timed.items() if each.attrs.get("units")}
-    joined = xr.concat([each.variable for each in timed.values()], dim="channel")
+    joined = xr.Variable.concat([each.variable for each in timed.values()], dim="channel")
     coords = {name: each for name, each in source.coords.items() if set(each.dims) <= set(joined.dims)}
     return xr.DataArray(joined, coords={**coords, "channel": list(timed)}), units
 

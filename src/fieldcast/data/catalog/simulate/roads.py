@@ -109,8 +109,8 @@ def _junctions(
     corridors: list[_Corridor], along: np.ndarray, first: np.ndarray, roads: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """From the last sensor before each crossing to the first one behind it on the other road: int64 [turns] twice."""
-    before: list[list[np.ndarray]] = []
-    behind: list[list[np.ndarray]] = []
+    before: list[np.ndarray] = []
+    behind: list[np.ndarray] = []
     crossed = _crossings(corridors)
     for number in range(roads):
         place = along[first[number] : first[number + 1]]
@@ -119,24 +119,21 @@ def _junctions(
             position = np.searchsorted(place, ways)
         else:
             position = len(place) - np.searchsorted(place[::-1], ways)
-        before.append([np.where(position > 0, first[number] + position - 1, -1)])
-        behind.append([np.where(position < len(place), first[number] + position, -1)])
+        before.append(np.where(position > 0, first[number] + position - 1, -1))
+        behind.append(np.where(position < len(place), first[number] + position, -1))
     source, target = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
     for number in range(roads):
-        others = [other for other, corridor in enumerate(corridors) if corridor.vertical != _is_vertical(corridors, number)]
+        vertical = corridors[number // 2].vertical
+        others = [other for other, corridor in enumerate(corridors) if corridor.vertical != vertical]
         mine = (number // 2) // 2  # my place among the corridors that run as I do
         for position, other in enumerate(others):
             for way in (2 * other, 2 * other + 1):
                 if way < roads:
-                    source.append(before[number][0][position : position + 1])
-                    target.append(behind[way][0][mine : mine + 1])
+                    source.append(before[number][position : position + 1])
+                    target.append(behind[way][mine : mine + 1])
     start, end = np.concatenate(source), np.concatenate(target)
     keep = (start >= 0) & (end >= 0)
     return start[keep].astype(np.int64), end[keep].astype(np.int64)
-
-
-def _is_vertical(corridors: list[_Corridor], road: int) -> bool:
-    return corridors[road // 2].vertical
 
 
 def _crossings(corridors: list[_Corridor]) -> list[np.ndarray]:
@@ -154,7 +151,7 @@ def _crossings(corridors: list[_Corridor]) -> list[np.ndarray]:
 
 def _names(corridors: list[_Corridor], road: np.ndarray, first: np.ndarray) -> tuple[str, ...]:
     """Names such as ``2N-07``: the seventh sensor of the second corridor, on the way north."""
-    letters = [("NS" if _is_vertical(corridors, number) else "EW")[number % 2] for number in range(len(first) - 1)]
+    letters = [("NS" if corridors[number // 2].vertical else "EW")[number % 2] for number in range(len(first) - 1)]
     return tuple(f"{r // 2 + 1}{letters[r]}-{i - first[r] + 1:02d}" for i, r in enumerate(road))
 
 

@@ -42,6 +42,8 @@ class Traffic:
         self.critical = self.capacity / self.free
         self.jam = self.capacity / self.free + self.capacity / self.wave
         ends = self.roads.following < 0
+        starts = np.r_[True, ends[:-1]]  # what comes on a road at its beginning comes on all lanes
+        self._ramp = np.where(starts, self.capacity, _RAMP * self.capacity)
         self._open = np.where(ends, _OPEN, np.float32(0))
         self._staying = np.where(ends, np.float32(0), 1 - self.leaving).astype(np.float32)
         self._inverse = (1 / (1 - self.leaving)).astype(np.float32)
@@ -61,11 +63,11 @@ class Traffic:
         sending = most * (1 - 0.10 * (k > 1.15 * self.critical))
         if self._spill is not None:  # a ramp that is full reaches back on to the road it comes from
             sending *= 1 - 0.45 * np.minimum(self._spill @ np.minimum(self.waiting / 4, 1), 1)
-        ramp = np.minimum(demand + self.turned + self.waiting / _SUBSTEPS, _RAMP * self.capacity)
+        ramp = np.minimum(demand + self.turned + self.waiting / _SUBSTEPS, self._ramp)
         entered = np.zeros_like(k)
         passed = np.zeros_like(k)
         occupied = np.zeros_like(k)
-        room, flow, entering = np.empty_like(k), np.empty_like(k), np.empty_like(k)
+        room, flow, entering, ahead = np.empty_like(k), np.empty_like(k), np.empty_like(k), np.zeros_like(k)
         for _ in range(_SUBSTEPS):
             np.subtract(self.jam, k, out=room)
             room *= w
@@ -74,9 +76,8 @@ class Traffic:
             room -= entering
             np.multiply(v, k, out=flow)
             np.minimum(flow, sending, out=flow)
-            room *= 1.0
-            ahead = self._open.copy()
-            ahead[:-1] += room[1:]
+            ahead[:-1] = room[1:]
+            ahead += self._open
             ahead *= self._inverse
             np.minimum(flow, ahead, out=flow)
             occupied += k

@@ -1,0 +1,62 @@
+"""The command ``fieldcast``: a bare dispatcher, so that help and mistakes answer at once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from fieldcast.errors import FieldcastError, did_you_mean
+
+COMMANDS = {
+    "data": "describe readings: sensors, channels, span, gaps, missing cells, splits",
+    "train": "train a backbone, score it beside simple baselines, save it",
+    "evaluate": "score a saved run again, on its own data or on others of the same sensors",
+    "predict": "forecast new readings from a saved run, to Parquet or CSV",
+    "models": "list every backbone with its source and what it needs",
+    "report": "write one self-contained HTML page about a run",
+    "demo": "train two backbones on a simulated city, compare them, write a report",
+}
+_USAGE = "fieldcast COMMAND [options]      fieldcast COMMAND --help"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; 0 when it did, 2 with one sentence on stderr when what was given does not work."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if arguments[0] == "--version":
+        from fieldcast._version import __version__
+
+        print(f"fieldcast {__version__}")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    try:
+        if name not in COMMANDS:
+            raise FieldcastError(f"there is no command '{name}'{did_you_mean(name, COMMANDS)}: see fieldcast --help.")
+        command = importlib.import_module(f"fieldcast.cli.{name}")
+        command.run(rest)
+        sys.stdout.flush()
+    except FieldcastError as error:
+        print(f"fieldcast: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("fieldcast: interrupted; a training run goes on with --resume", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever read our output has enough; nothing may be written to it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = "\n".join(f"  {name:<{width}}  {what}" for name, what in COMMANDS.items())
+    return f"fieldcast: forecasts for fields of sensors\n\nusage: {_USAGE}\n\ncommands:\n{lines}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

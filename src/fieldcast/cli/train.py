@@ -1,0 +1,69 @@
+"""fieldcast train: a backbone on your readings, beside simple baselines, with several seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from fieldcast.cli.output import Output
+from fieldcast.cli.parsing import Options, read_config, take
+from fieldcast.errors import FieldcastError
+
+
+def run(argv: Sequence[str]) -> None:
+    from fieldcast.core.registry import BACKBONES
+    from fieldcast.training import TrainingOptions
+    from fieldcast.workflows.board import board_table
+    from fieldcast.workflows.options import BASELINES, ReadingsOptions, RunOptions, WindowOptions
+    from fieldcast.workflows.plugins import load_plugin
+    from fieldcast.workflows.running import run as run_workflow
+
+    plugin, argv = take(argv, "plugin")
+    if plugin is not None:
+        load_plugin(plugin)
+    path, argv = take(argv, "config")
+    config = read_config(path) if path else {}
+    name, argv = take(argv, "backbone")
+    model = config.pop("backbone", {})
+    if isinstance(model, str):
+        model = {"name": model}
+    if not isinstance(model, dict):
+        raise FieldcastError("'backbone' in the configuration file is neither a name nor settings: write 'backbone: stid'.")
+    chosen = str(model.pop("name", None) or "stid") if name is None else name
+    if name is not None and name != chosen:
+        model = {}
+    backbone = BACKBONES.get(chosen)
+
+    options = Options("train", f"Train a backbone (now {chosen}), score it beside simple baselines, save it.")
+    options.add(ReadingsOptions)
+    options.add(WindowOptions)
+    options.add_group(backbone, "backbone", skip=["spec"])
+    options.add(TrainingOptions)
+    options.option("seeds", list[int], [0], "seeds, one training run each", many=True)
+    options.option("baselines", list[str], list(BASELINES), "baselines to score beside it", many=True)
+    options.option("out", str, None, "folder of the run")
+    options.option("config", str, None, "YAML file with any of these settings, such as the config.yaml of a run")
+    options.option("plugin", str, None, "Python file of yours with a backbone or stage (on the command line only)")
+    options.flag("resume", "go on with the run in --out where it was interrupted")
+    options.flag("quiet", "print nothing but errors")
+    options.flag("json", "print the scores as JSON")
+    for forbidden in ("plugin", "config", "out"):
+        if forbidden in config:
+            raise FieldcastError(f"a configuration file cannot set '{forbidden}': give --{forbidden} on the command line.")
+    config |= {"backbone": model} if model else {}
+    values = options.parse(argv, config)
+    if values["out"] is None:
+        raise FieldcastError("--out is needed: the folder of the run, such as --out runs/a.")
+    output = Output(values.pop("quiet"), values.pop("json"))
+
+    def part(cls: type) -> dict:
+        return {each.name: values[each.name] for each in dataclasses.fields(cls)}
+
+    training = part(TrainingOptions)
+    training["milestones"] = tuple(training["milestones"])
+    settings = RunOptions(
+        ReadingsOptions(**part(ReadingsOptions)), WindowOptions(**part(WindowOptions)), chosen,
+        dict(values.get("backbone") or {}), TrainingOptions(**training), tuple(values["seeds"]), tuple(values["baselines"]),
+    )  # fmt: skip
+    board = run_workflow(settings, values["out"], resume=values["resume"], progress=output.progress, say=output.say)
+    output.result(board_table(board) + f"\n\nsaved in {values['out']}", board)

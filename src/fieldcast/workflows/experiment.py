@@ -1,0 +1,184 @@
+"""experiment: a grid of runs from one YAML file, one JSON line a run, resumable; and the table made from the lines."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fieldcast.core.registry import BACKBONES
+from fieldcast.data.windows import Windows
+from fieldcast.errors import FieldcastError
+from fieldcast.evaluation import across_seeds, format_table, score_row
+from fieldcast.forecaster import create
+from fieldcast.training import TrainingOptions
+from fieldcast.workflows.options import BASELINES, ReadingsOptions, WindowOptions, find_graph
+from fieldcast.workflows.running import count_parameters
+from fieldcast.workflows.scoring import protocol_of, score
+
+_KEYS = ("name", "data", "datasets", "backbones", "baselines", "seeds", "training", "windows", "note")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of an experiment: a dataset's settings, a backbone with its own, a seed."""
+
+    dataset: str
+    windows: Mapping[str, Any]
+    backbone: str
+    hyper: Mapping[str, Any]
+    training: Mapping[str, Any]
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """A hash over all settings: a line with this key is the same run."""
+        text = json.dumps([self.dataset, self.windows, self.backbone, self.hyper, self.training, self.seed], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_jobs(path: str | Path) -> tuple[str, list[Job]]:
+    """The name and the runs of an experiment file, in its order: datasets, then backbones, then seeds."""
+    table = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    unknown = sorted(set(table) - set(_KEYS))
+    if unknown:
+        raise FieldcastError(f"{path} has the unknown key '{unknown[0]}': known are {', '.join(_KEYS)}.")
+    jobs = []
+    for dataset in table["datasets"]:
+        name, windows = dataset["name"], {**table.get("windows", {}), **dataset.get("windows", {})}
+        training = {**table.get("training", {}), **dataset.get("training", {})}
+        baselines = {baseline: {} for baseline in table.get("baselines", BASELINES)}
+        for backbone, settings in {**baselines, **table["backbones"]}.items():
+            own = dict(settings or {})
+            mine = {**training, **own.pop("training", {})}
+            cls = BACKBONES.get(backbone)
+            trainable = bool(getattr(cls, "trainable", True))
+            for seed in table["seeds"] if trainable else table["seeds"][:1]:
+                jobs.append(Job(name, windows, backbone, own, mine if trainable else {}, seed))
+    return table["name"], jobs
+
+
+def run_experiment(path: str | Path, results: str | Path, data: str | Path | None = None, progress: bool = True) -> Path:
+    """Run what is not yet in ``<results>/<name>.jsonl``; each line carries its scores, protocol, settings and command.
+
+    ``data`` is the folder of the datasets (default: the environment's ``FIELDCAST_DATA``). A dataset that is not there
+    is left out, and said.
+    """
+    name, jobs = read_jobs(path)
+    folder = Path(data or os.environ.get("FIELDCAST_DATA", "data"))
+    out = Path(results) / f"{name}.jsonl"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    done = {line["key"] for line in read_lines(out)} if out.exists() else set()
+    opened: dict[str, Windows] = {}
+    for number, job in enumerate(jobs, start=1):
+        if job.key in done:
+            continue
+        if not (folder / job.dataset).exists():
+            print(f"{job.dataset} is not in {folder}: left out", flush=True)
+            continue
+        key = json.dumps([job.dataset, job.windows], sort_keys=True)
+        if key not in opened:
+            opened = {key: _open(folder / job.dataset, job.windows)}
+        line = _run_job(job, opened[key], progress)
+        line["command"] = f"python experiments/run.py {Path(path).as_posix()}"
+        with open(out, "a", encoding="utf-8") as handle:
+            handle.write(json.dumps(line, allow_nan=False) + "\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+        print(f"{number}/{len(jobs)} {job.dataset} {job.backbone} seed {job.seed}: {_short(line)}", flush=True)
+    return out
+
+
+def read_lines(path: str | Path) -> list[dict[str, Any]]:
+    """The finished runs of an experiment; a last line cut short by a kill is left out."""
+    lines = []
+    for text in Path(path).read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            continue
+    return lines
+
+
+def _open(path: Path, settings: Mapping[str, Any]) -> Windows:
+    options = dict(settings)
+    readings = ReadingsOptions(str(path)).open()
+    if options.get("channels") == "all":
+        options["channels"] = list(readings.channels)
+    return WindowOptions(**options).windows(readings, find_graph(path, readings))
+
+
+def _run_job(job: Job, windows: Windows, progress: bool) -> dict[str, Any]:
+    from fieldcast.training.fitting import fit  # Lightning takes seconds to import: only where it is needed
+
+    line: dict[str, Any] = {
+        "key": job.key, "dataset": job.dataset, "backbone": job.backbone, "seed": job.seed, "windows": dict(job.windows),
+        "hyper": dict(job.hyper), "training": dict(job.training),
+    }  # fmt: skip
+    began = time.perf_counter()
+    forecaster = create(job.backbone, windows, seed=job.seed, **job.hyper)
+    try:
+        options = TrainingOptions(**job.training)
+        history = fit(forecaster, windows, options, seed=job.seed, progress=progress, label=f"{job.dataset} {job.backbone}")
+    except FieldcastError as error:
+        return line | {"note": str(error)}
+    seconds = time.perf_counter() - began
+    scored = score(forecaster, windows)
+    return line | {
+        "parameters": count_parameters(forecaster), "seconds": round(seconds, 1), "epochs": len(history.rows),
+        "best_epoch": history.best_epoch, "scores": _compact(scored.scores()),
+        "beside": [_compact(each) for each in scored.scores_beside()], "protocol": protocol_of(windows, [job.seed]),
+    }  # fmt: skip
+
+
+def _compact(scores: dict[str, Any]) -> dict[str, Any]:
+    """Scores without the figures of each node, which would make a line of megabytes."""
+    channels = {
+        channel: {part: figures[part] for part in ("per_horizon", "mean", "pooled", "per_hour", "per_day")}
+        for channel, figures in scores["channels"].items()
+    }
+    return {key: value for key, value in scores.items() if key != "nodes"} | {"channels": channels}
+
+
+def _short(line: Mapping[str, Any]) -> str:
+    if "note" in line:
+        return str(line["note"])
+    figures = {channel: each["mean"]["mae"] for channel, each in line["scores"]["channels"].items()}
+    return f"{line['seconds']} s, " + ", ".join(f"MAE {channel} {value:.4g}" for channel, value in figures.items())
+
+
+def tables(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str, list[str]]]:
+    """For each dataset, rule and target: (dataset, heading, aligned table, notes), models in the order of the lines."""
+    datasets = list(dict.fromkeys(line["dataset"] for line in lines))
+    for dataset in datasets:
+        mine = [line for line in lines if line["dataset"] == dataset]
+        finished = [line for line in mine if "scores" in line]
+        if not finished:
+            continue
+        protocol = finished[0]["protocol"]
+        notes = [f"{line['backbone']}: {line['note']}" for line in mine if "note" in line]
+        names = list(dict.fromkeys(line["backbone"] for line in mine))
+        names.sort(key=lambda name: not getattr(BACKBONES.get(name), "trainable", True))
+        for which in range(-1, len(finished[0]["beside"])):
+            for target in protocol["targets"]:
+                rows = []
+                for name in names:
+                    runs = [line for line in finished if line["backbone"] == name]
+                    if not runs:
+                        rows.append({"model": name})
+                        continue
+                    summary = across_seeds([run["scores"] if which < 0 else run["beside"][which] for run in runs])
+                    rows.append({"model": name, "seeds": len(runs), **score_row(summary, target)})
+                rule = (finished[0]["scores"] if which < 0 else finished[0]["beside"][which])["rule"]
+                heading = (
+                    f"{target}, {protocol['lookback']} -> {protocol['horizon']} steps, split {protocol['split']}, "
+                    f"{protocol['windows']['test']} test windows, scored on {rule['name'] if isinstance(rule, dict) else rule}"
+                )
+                yield dataset, heading, format_table(rows), notes if which < 0 else []

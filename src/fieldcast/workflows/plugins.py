@@ -1,0 +1,21 @@
+"""Backbones and stages in a user's own file."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from fieldcast.errors import FieldcastError
+
+
+def load_plugin(path: str | Path) -> None:
+    """Run a Python file that registers backbones or stages. Only ever from what a person typed, never from a file read."""
+    file = Path(path)
+    if not file.is_file() or file.suffix != ".py":
+        raise FieldcastError(f"there is no Python file {file}: give the .py file that holds your backbone.")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module
+    spec.loader.exec_module(module)

@@ -1,0 +1,21 @@
+"""Small honest models that prove the contracts; importing this package registers them."""
+
+from tests.contracts.toys import (
+    enhancer,
+    gated_branches,
+    grid_skip,
+    node_adapter,
+    read_out,
+    recurrent_decoder,
+    sensor_gate,
+)
+
+__all__ = [
+    "enhancer",
+    "gated_branches",
+    "grid_skip",
+    "node_adapter",
+    "read_out",
+    "recurrent_decoder",
+    "sensor_gate",
+]
