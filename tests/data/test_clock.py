@@ -43,13 +43,15 @@ def test_data_that_begin_or_end_in_the_repeated_hour() -> None:
 
 def test_the_hour_that_spring_leaves_out_is_refused() -> None:
     wall = pd.date_range("2012-03-11 01:50", periods=5, freq="5min")
-    with pytest.raises(FieldcastError, match=r"row 2 of x .* 2012-03-11 02:00:00, which does not exist in America/Los_"):
+    with pytest.raises(
+        FieldcastError, match=r"row 2 of x .* 2012-03-11 02:00:00, which does not exist in America/Los_"
+    ):
         to_utc(wall, "America/Los_Angeles", 5 * MINUTE, "x")
 
 
 def test_a_repeated_hour_out_of_order_is_refused() -> None:
     wall = pd.DatetimeIndex([f"2012-11-04 01:{minute:02}" for minute in (30, 10, 40, 20, 50)])
-    with pytest.raises(FieldcastError, match="rows 0 to 4 of x, .* give these timestamps in UTC"):
+    with pytest.raises(FieldcastError, match=r"rows 0 to 4 of x, .* give these timestamps in UTC"):
         to_utc(wall, "America/Los_Angeles", 10 * MINUTE, "x")
 
 

@@ -113,8 +113,16 @@ def test_labels_and_places() -> None:
     assert fewer.nodes == ("node2", "node0") and fewer.grid is None
     assert fewer.coordinates is not None and fewer.coordinates[0].tolist() == [42, 118]
     assert readings.select(rows=slice(1, 3)).shape == (2, 4, 1)
-    with pytest.raises(FieldcastError, match="has no node 'nod1'.*did you mean 'node1'"):
+    with pytest.raises(FieldcastError, match=r"has no node 'nod1'.*did you mean 'node1'"):
         readings.select(nodes=["nod1"])
+
+
+def test_aligned_to_other_nodes_what_is_absent_is_unobserved() -> None:
+    readings = some()
+    aligned = readings.align(["node2", "new", "node0"])
+    assert aligned.nodes == ("node2", "new", "node0") and not aligned.observed[:, 1].any()
+    assert (aligned.values[:, [0, 2]] == readings.values[:, [2, 0]]).all()
+    assert readings.align(readings.nodes) is readings
 
 
 def test_channels_by_name() -> None:

@@ -96,11 +96,13 @@ def test_refusals_name_the_mend(time: Any, options: dict[str, Any], sentence: st
 def test_rows_off_the_grid_are_refused_with_both_stamps() -> None:
     stamps = STEPS.to_numpy().copy()
     stamps[7] += np.timedelta64(2, "m")
-    with pytest.raises(FieldcastError, match="row 7 of x, 2020-02-03 00:37:00, .* 5min after row 6, 2020-02-03 00:30:00"):
+    with pytest.raises(
+        FieldcastError, match=r"row 7 of x, 2020-02-03 00:37:00, .* 5min after row 6, 2020-02-03 00:30:00"
+    ):
         clean(stamps)
     order = np.arange(24)
     order[[6, 7, 20]] = order[[20, 6, 7]]  # the odd stamp now stands in row 20
-    with pytest.raises(FieldcastError, match="row 20 of x, 2020-02-03 00:37:00, .* after row 7, 2020-02-03 00:30:00"):
+    with pytest.raises(FieldcastError, match=r"row 20 of x, 2020-02-03 00:37:00, .* after row 7, 2020-02-03 00:30:00"):
         clean(stamps[order], unordered="sort")
 
 
@@ -108,7 +110,7 @@ def test_months_off_their_first_day_are_refused() -> None:
     middles = ["2012-01-15", "2012-02-15", "2012-03-15", "2012-04-15"]
     with pytest.raises(FieldcastError, match="for monthly rows the first day of each month"):
         clean(middles)
-    with pytest.raises(FieldcastError, match="row 0 of x, .* is not on the grid of 1MS"):
+    with pytest.raises(FieldcastError, match=r"row 0 of x, .* is not on the grid of 1MS"):
         clean(middles, frequency="1MS")
 
 
@@ -152,7 +154,9 @@ def test_months_have_gaps_too() -> None:
 def test_rows_out_of_order_are_refused_or_sorted() -> None:
     order = np.arange(24)
     order[[5, 6]] = order[[6, 5]]
-    with pytest.raises(FieldcastError, match="row 6 of x goes back in time, from 2020-02-03 00:30:00 to .*00:25:00: give --un"):
+    with pytest.raises(
+        FieldcastError, match=r"row 6 of x goes back in time, from 2020-02-03 00:30:00 to .*00:25:00: give --un"
+    ):
         clean(STEPS[order])
     timeline = clean(STEPS[order], unordered="sort")
     values, _ = timeline.apply(*column(24))
@@ -161,7 +165,9 @@ def test_rows_out_of_order_are_refused_or_sorted() -> None:
 
 def test_repeated_rows_are_refused_or_made_one() -> None:
     stamps = STEPS.insert(3, STEPS[2]).insert(4, STEPS[2])  # rows 2, 3 and 4
-    with pytest.raises(FieldcastError, match="row 3 of x repeats the timestamp 2020-02-03 00:10:00 of row 2: give --repeated"):
+    with pytest.raises(
+        FieldcastError, match="row 3 of x repeats the timestamp 2020-02-03 00:10:00 of row 2: give --repeated"
+    ):
         clean(stamps)
     values, observed = column(26)
     observed[3] = False
@@ -198,12 +204,14 @@ def test_without_a_timezone_spring_is_a_gap_and_autumn_is_refused() -> None:
     spring, _ = wall_clock("2012-03-11 00:00", "2012-03-11 06:00", "5min")
     assert clean(spring).segment.tolist() == [0] * 24 + [1] * (len(spring) - 24)
     autumn, _ = wall_clock("2012-11-04 00:00", "2012-11-04 06:00", "5min")
-    with pytest.raises(FieldcastError, match="row 24 of x goes back .* --timezone America/Los_Angeles .*--unordered sort"):
+    with pytest.raises(
+        FieldcastError, match=r"row 24 of x goes back .* --timezone America/Los_Angeles .*--unordered sort"
+    ):
         clean(autumn)
-    with pytest.raises(FieldcastError, match="row 24 of x repeats .* of row 12: .*--timezone .*--repeated first"):
+    with pytest.raises(FieldcastError, match=r"row 24 of x repeats .* of row 12: .*--timezone .*--repeated first"):
         clean(autumn, unordered="sort")
     hours, _ = wall_clock("2012-11-03 00:00", "2012-11-04 06:00", "1h")
-    with pytest.raises(FieldcastError, match="row 26 of x repeats .* of row 25: .*--timezone"):
+    with pytest.raises(FieldcastError, match=r"row 26 of x repeats .* of row 25: .*--timezone"):
         clean(hours)
     with pytest.raises(FieldcastError) as refusal:
         clean(STEPS.insert(3, STEPS[2]))
@@ -211,7 +219,7 @@ def test_without_a_timezone_spring_is_a_gap_and_autumn_is_refused() -> None:
 
 
 def test_a_clock_that_never_changed_is_refused_with_a_timezone() -> None:
-    with pytest.raises(FieldcastError, match="row 24 of x .* does not exist in America/Los_Angeles"):
+    with pytest.raises(FieldcastError, match=r"row 24 of x .* does not exist in America/Los_Angeles"):
         clean(pd.date_range("2012-03-11", periods=100, freq="5min"), timezone=PLACE)
 
 
@@ -241,7 +249,10 @@ def test_aware_stamps_are_instants_in_whichever_zone() -> None:
 
 def test_a_local_start_counts_equal_steps_over_the_change() -> None:
     timeline = clean(None, rows=48, start="2012-11-04", frequency="1h", timezone=PLACE)
-    assert timeline.time[0] == np.datetime64("2012-11-04T07:00") and (np.diff(timeline.time) == np.timedelta64(1, "h")).all()
+    assert (
+        timeline.time[0] == np.datetime64("2012-11-04T07:00")
+        and (np.diff(timeline.time) == np.timedelta64(1, "h")).all()
+    )
     assert clean(None, rows=2, start="2012-11-04", frequency="1D", timezone=PLACE).timezone is None
 
 

@@ -58,8 +58,13 @@ def test_slashed_dates_are_read_as_the_column_proves(given: list[str], first: st
 def test_aware_stamps_keep_their_instants() -> None:
     mixed = parse_stamps(["2012-03-11T01:00-08:00", "2012-03-11T03:00-07:00"], "x")
     assert (mixed.tz_convert("UTC") == pd.DatetimeIndex(["2012-03-11 09:00", "2012-03-11 10:00"], tz="UTC")).all()
-    assert parse_stamps(["2012-03-01T00:00Z", "2012-03-01T01:00Z"], "x")[1] == pd.Timestamp("2012-03-01 01:00", tz="UTC")
-    aware = [dt.datetime(2012, 3, 1, tzinfo=dt.UTC), dt.datetime(2012, 3, 1, tzinfo=dt.timezone(dt.timedelta(hours=-1)))]
+    assert parse_stamps(["2012-03-01T00:00Z", "2012-03-01T01:00Z"], "x")[1] == pd.Timestamp(
+        "2012-03-01 01:00", tz="UTC"
+    )
+    aware = [
+        dt.datetime(2012, 3, 1, tzinfo=dt.UTC),
+        dt.datetime(2012, 3, 1, tzinfo=dt.timezone(dt.timedelta(hours=-1))),
+    ]
     assert parse_stamps(aware, "x")[1] == pd.Timestamp("2012-03-01 01:00", tz="UTC")
     named = HOURS.tz_localize("Europe/Berlin")
     assert str(parse_stamps(named, "x").tz) == "Europe/Berlin"

@@ -42,7 +42,7 @@ class Calendar:
         """Ids of wall-clock times without regard to training: int64 [time, 3]."""
         slots = self.sizes[0]
         second = local.hour.to_numpy() * 3600 + local.minute.to_numpy() * 60 + local.second.to_numpy()
-        columns = (second * slots // 86400, local.dayofweek.to_numpy(), local.dayofyear.to_numpy() - 1)
+        columns = (second * slots // 86400, local.day_of_week.to_numpy(), local.day_of_year.to_numpy() - 1)
         return np.stack(columns, axis=1).astype(np.int64)
 
     def fitted(self, local: pd.DatetimeIndex) -> Calendar:

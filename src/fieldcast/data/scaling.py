@@ -51,7 +51,7 @@ class Scaler:
             error = values[rows] - mean  # float64: a difference of squares would cancel
             squares += np.sum(np.square(error, out=error), axis=axes, where=observed[rows]).reshape(keep)
         deviation = np.sqrt(np.divide(squares, count, out=np.zeros(keep), where=count > 0))
-        scale = np.where(deviation > 1e-8 * np.maximum(1.0, np.abs(mean)), deviation, 1.0)
+        scale = np.where(deviation > 1e-8 * np.abs(mean), deviation, 1.0)
         shape = (keep[0], channels)
         return cls(
             kind, np.broadcast_to(mean, shape).astype(np.float32), np.broadcast_to(scale, shape).astype(np.float32)

@@ -49,6 +49,8 @@ def make_split(
     *Rows* and *until* keep a window only if all its rows lie inside a part. Without a validation part the last tenth
     of the training rows is held out for it.
     """
+    if purge < 0:
+        raise FieldcastError(f"the purge is {purge}: give zero or more windows to drop.")
     meta = readings.meta
     text = meta.default_split if split is None else split
     if isinstance(text, str) and text in meta.splits:
@@ -59,6 +61,7 @@ def make_split(
         name, rule = "custom", text
     starts = window_starts(readings.segment, lookback + horizon)
     if "ratios" in rule:
+        _check_keys(meta.name, rule, {"ratios", "note"})
         result = _windows_first(name, starts, rule["ratios"], lookback, purge)
     else:
         result = _inside(name, starts, _row_ranges(readings, rule), lookback + horizon, purge)
@@ -86,6 +89,8 @@ def _parse(text: str, named: list[str]) -> Mapping[str, Any]:
 
 
 def _windows_first(name: str, starts: np.ndarray, ratios: list[float], lookback: int, purge: int) -> Split:
+    if len(ratios) != 3 or min(ratios) < 0:
+        raise FieldcastError(f"the split '{name}' has the ratios {ratios}: give three, none negative, such as 7:1:2.")
     total = sum(ratios)
     if total <= 0:
         raise FieldcastError(f"the ratios of the split '{name}' add up to nothing: give positive ones, such as 7:1:2.")
@@ -96,7 +101,7 @@ def _windows_first(name: str, starts: np.ndarray, ratios: list[float], lookback:
     test = starts[train_count + validation_count :]
     # Rows that training windows see as inputs, whatever was purged: 0 .. n_train + look-back - 2.
     stop = int(train[-1]) + lookback if len(train) else 0
-    return Split(name, train[: len(train) - purge], validation[: len(validation) - purge], test, (0, stop))
+    return Split(name, _purged(train, purge), _purged(validation, purge), test, (0, stop))
 
 
 def _inside(name: str, starts: np.ndarray, ranges: _Ranges, length: int, purge: int) -> Split:
@@ -104,15 +109,17 @@ def _inside(name: str, starts: np.ndarray, ranges: _Ranges, length: int, purge: 
         part: starts[(starts >= first) & (starts + length <= stop)] for part, (first, stop) in ranges.items()
     }  # fmt: skip
     if purge:
-        parts |= {part: parts[part][: len(parts[part]) - purge] for part in ("train", "validation")}
+        parts |= {part: _purged(parts[part], purge) for part in ("train", "validation")}
     return Split(name, parts["train"], parts["validation"], parts["test"], ranges["train"])
+
+
+def _purged(starts: np.ndarray, purge: int) -> np.ndarray:
+    return starts[: max(0, len(starts) - purge)]
 
 
 def _row_ranges(readings: Readings, rule: Mapping[str, Any]) -> _Ranges:
     rows = len(readings.time)
-    unknown = sorted(set(rule) - {*PARTS, "train_until", "validation_until", "windows", "note"})
-    if unknown:
-        raise FieldcastError(f"a split of {readings.meta.name} has the unknown key '{unknown[0]}': remove it.")
+    _check_keys(readings.meta.name, rule, {*PARTS, "train_until", "validation_until", "windows", "note"})
     if rule.get("windows", "inside") != "inside":
         raise FieldcastError(f"a split of {readings.meta.name} has windows = '{rule['windows']}': only 'inside' exists.")
     if "train_until" in rule:
@@ -124,7 +131,7 @@ def _row_ranges(readings: Readings, rule: Mapping[str, Any]) -> _Ranges:
     else:
         if "train" not in rule or "test" not in rule:
             raise FieldcastError(f"a split of {readings.meta.name} needs at least train and test rows: give both.")
-        ranges = {part: (int(rule[part][0]), int(rule[part][1])) for part in PARTS if part in rule}
+        ranges = {part: _edges(part, rule[part]) for part in PARTS if part in rule}
         if "validation" not in ranges:
             first, stop = ranges["train"]
             held_out = stop - round((stop - first) / 10)
@@ -143,10 +150,28 @@ def _row_ranges(readings: Readings, rule: Mapping[str, Any]) -> _Ranges:
     return ranges
 
 
+def _check_keys(name: str, rule: Mapping[str, Any], known: set[str]) -> None:
+    unknown = sorted(set(rule) - known)
+    if unknown:
+        raise FieldcastError(f"a split of {name} has the unknown key '{unknown[0]}': remove it.")
+
+
+def _edges(part: str, given: Any) -> tuple[int, int]:
+    try:
+        first, stop = given
+        return int(first), int(stop)
+    except (TypeError, ValueError):
+        raise FieldcastError(f"the {part} rows of a split are {given!r}: give the first and the one behind the last, [0, 700].") from None
+
+
 def _count_until(wall: np.ndarray, stamp: str, key: str) -> int:
     """Rows up to and including ``stamp``."""
     try:
-        last = pd.Timestamp(stamp).to_datetime64()
-    except ValueError:
-        raise FieldcastError(f"{key} = '{stamp}' is no date: write it as 2015-12-31T23:00.") from None
-    return int(np.searchsorted(wall, last, side="right"))
+        last = pd.Timestamp(stamp)
+    except (ValueError, TypeError):
+        last = pd.NaT
+    if last is pd.NaT or last.tzinfo is not None:
+        raise FieldcastError(f"{key} = '{stamp}' is no date on the wall clock: write it as 2015-12-31T23:00.")
+    # No bisection: a wall clock goes back in autumn.
+    before = np.flatnonzero(wall <= last.to_datetime64())
+    return int(before[-1]) + 1 if len(before) else 0

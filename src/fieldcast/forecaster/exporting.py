@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
@@ -47,6 +49,9 @@ def export(forecaster: Forecaster) -> torch.export.ExportedProgram:
     dynamic = tuple({0: torch.export.Dim.DYNAMIC} for _ in example)
     training = forecaster.training
     try:
-        return torch.export.export(_FromReadings(forecaster).eval(), example, dynamic_shapes=dynamic)
+        with warnings.catch_warnings():
+            # torch's own LSTM refreshes a list of views of its weights, which are parameters and do get exported.
+            warnings.filterwarnings("ignore", r"The tensor attributes? .*_flat_weights")
+            return torch.export.export(_FromReadings(forecaster).eval(), example, dynamic_shapes=dynamic)
     finally:
         forecaster.train(training)

@@ -29,6 +29,13 @@ class Forecaster(nn.Module):
     [N] are the nodes that are read, all M unless the model was compacted.
     """
 
+    mean: Tensor
+    scale: Tensor
+    target_index: Tensor
+    future_index: Tensor
+    input_index: Tensor
+    input_mask: Tensor
+
     def __init__(
         self,
         form: Form,
@@ -73,7 +80,9 @@ class Forecaster(nn.Module):
         self.register_buffer("mean", mean, persistent=False)  # [1 or M, C]
         self.register_buffer("scale", scale, persistent=False)  # [1 or M, C]
         self.register_buffer("target_index", torch.from_numpy(form.target_index), persistent=False)
-        self.register_buffer("future_index", torch.from_numpy(form.future_index), persistent=False)
+        # None and not empty, because an exported program with an empty tensor cannot be written.
+        future = torch.from_numpy(form.future_index) if form.future else None
+        self.register_buffer("future_index", future, persistent=False)
         self.register_buffer("input_index", torch.from_numpy(self.inputs), persistent=False)
         mask = torch.zeros(len(form.nodes))
         mask[self.inputs] = 1
@@ -164,9 +173,10 @@ class Forecaster(nn.Module):
         """
         if fill not in ("mean", "zero"):
             raise FieldcastError(f"new nodes cannot be filled with '{fill}': choose mean or zero.")
-        order = np.asarray(index, dtype=np.int64)
+        order = np.asarray(index)
+        whole = order.ndim == 1 and len(order) > 0 and np.issubdtype(order.dtype, np.integer)
         present = order[order >= 0]
-        if len(order) == 0 or len(np.unique(present)) < len(present) or (present >= len(self.inputs)).any():
+        if not whole or len(np.unique(present)) < len(present) or order.min() < -1 or order.max() >= len(self.inputs):
             raise FieldcastError(
                 f"cannot choose these nodes of {len(self.inputs)}: give each position once, from 0 (-1 for a new node)."
             )

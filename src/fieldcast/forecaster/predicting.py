@@ -27,7 +27,7 @@ def predict(
     """Forecast new readings of the same sensors, in any order, some of them missing, at other dates.
 
     ``origins`` are times of the last reading to use: None for the latest, "all" for every row with a full look-back, or
-    a list of timestamps. Unknown sensors, another step length, and too short a history are refused in a sentence;
+    a list of timestamps, in UTC where the readings have a timezone unless they carry one. Unknown sensors, another step length, and too short a history are refused in a sentence;
     a sensor that is absent counts as unobserved, with a warning.
     """
     form = forecaster.form
@@ -115,7 +115,9 @@ def origin_rows(readings: Readings, form: Form, origins: str | Sequence[object] 
         try:
             stamp = pd.Timestamp(origin)  # type: ignore[arg-type]
         except (ValueError, TypeError):
-            raise FieldcastError(f"the origin '{origin}' is no date: write it as 2012-03-07T08:00.") from None
+            stamp = pd.NaT
+        if stamp is pd.NaT:
+            raise FieldcastError(f"the origin '{origin}' is no date: write it as 2012-03-07T08:00.")
         row = int(np.searchsorted(readings.time, stamp.to_datetime64()))
         if row == rows or readings.time[row] != stamp.to_datetime64():
             raise FieldcastError(f"{name} has no row at {stamp}: give the time of a reading as origin.")

@@ -147,10 +147,11 @@ def _check_model(path: Path, model: Mapping[str, Any], scores: Mapping[str, Any]
                 for key in _CHANNEL_KEYS:
                     if key not in channel:
                         raise _lacks(path, f"the figures '{key}' of the model '{name}' for '{target}'")
-                if len(channel["per_node"]["mae"]) != len(scores["nodes"]):
+                nodes, scored = len(scores["nodes"]), len(channel["per_node"]["mae"])
+                if nodes != scored:
                     raise FieldcastError(
-                        f"{path} has {len(scores['nodes'])} nodes and {len(channel['per_node']['mae'])} figures by node "
-                        f"of the model '{name}': evaluate the run again."
+                        f"{path} has {nodes} nodes and figures of {scored} nodes of the model '{name}': "
+                        "evaluate the run again."
                     )
     except (KeyError, TypeError) as error:
         raise _lacks(path, f"the figures {error} of the model '{name}'") from None

@@ -41,9 +41,7 @@ def build_payload(run: RunFolder) -> dict[str, Any]:
 
 
 def _model(model: Mapping[str, Any], targets: Sequence[str]) -> dict[str, Any]:
-    views = {
-        rule: {target: _figures(summary, target) for target in targets} for rule, summary in view(model).items()
-    }
+    views = {rule: {target: _figures(summary, target) for target in targets} for rule, summary in view(model).items()}
     return {key: model[key] for key in ("name", "kind", "parameters", "train_seconds", "note")} | {
         "seeds": len(model["seeds"]),
         "views": views,

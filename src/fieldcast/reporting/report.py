@@ -69,50 +69,42 @@ def render(run: RunFolder) -> str:
 def score_tables(run: RunFolder) -> list[dict[str, Any]]:
     """Return the tables of all figures: one per target and rule, a block per measure, a row per model.
 
-    Cells are texts, ``mean ± sd``; the best mean of a column carries ``best``. Models without scores have a note.
+    A cell has the texts ``mean`` and ``sd``, and ``best`` where its mean is the lowest of the column. Models without
+    scores have a note in the place of cells.
     """
     first = next(summary for model in run.scores["models"] for summary in view(model).values())["mean"]
-    shown, labels = first["shown"], first["labels"]
-    tables = []
-    for target in run.scores["targets"]:
-        for rule in run.rules:
-            blocks = [
-                _block(run, rule, target, measure, shown, run.scores["units"][target]) for measure in SHOWN_MEASURES
-            ]
-            heads = [f"step {step}" for step in shown] + [labels["mean"], labels["pooled"]]
-            tables.append({"target": target, "rule": rule, "heads": heads, "blocks": blocks})
-    return tables
+    heads = [f"step {step}" for step in first["shown"]] + [first["labels"]["mean"], first["labels"]["pooled"]]
+    return [
+        {
+            "target": target,
+            "rule": rule,
+            "heads": heads,
+            "blocks": [_block(run, rule, target, measure, first["shown"]) for measure in SHOWN_MEASURES],
+        }
+        for target in run.scores["targets"]
+        for rule in run.rules
+    ]
 
 
-def _block(
-    run: RunFolder, rule: str, target: str, measure: str, shown: list[int], unit: str | None
-) -> dict[str, Any]:
-    rows = []
+def _block(run: RunFolder, rule: str, target: str, measure: str, shown: list[int]) -> dict[str, Any]:
+    figures: dict[str, tuple[list[float | None], list[float | None]] | None] = {}
     for model in run.scores["models"]:
         summary = view(model).get(rule)
-        if summary is None:
-            rows.append((model["name"], None, model["note"] or "not scored by this rule"))
-            continue
-        pairs = zip(*(_columns(summary[part], target, measure, shown) for part in ("mean", "sd")), strict=True)
-        rows.append((model["name"], list(pairs), model["note"]))
-    means = [[mean for mean, _ in cells] for _, cells, _ in rows if cells is not None]
-    places = decimals(max((value for row in means for value in row if value is not None), default=10.0))
-    best = [
-        min((f"{value:.{places}f}" for value in column if value is not None), key=float, default=None)
-        for column in zip(*means, strict=True)
-    ]
-    return {
-        "title": measure.upper(),
-        "unit": "%" if measure in ("mape", "wape") else unit or "",
-        "rows": [
-            {
-                "name": name,
-                "note": note,
-                "cells": None if cells is None else [_cell(*cell, places, top) for cell, top in zip(cells, best, strict=True)],
-            }
-            for name, cells, note in rows
-        ],
-    }
+        figures[model["name"]] = None
+        if summary is not None:
+            mean, sd = (_columns(summary[part], target, measure, shown) for part in ("mean", "sd"))
+            figures[model["name"]] = mean, sd
+    means = [pair[0] for pair in figures.values() if pair is not None]
+    places = decimals(max((abs(value) for row in means for value in row if value is not None), default=10.0))
+    best = [min((value for value in column if value is not None), default=None) for column in zip(*means, strict=True)]
+    rows = []
+    for model in run.scores["models"]:
+        pair, cells = figures[model["name"]], None
+        if pair is not None:
+            cells = [_cell(*figure, places) for figure in zip(*pair, best, strict=True)]
+        rows.append({"name": model["name"], "note": model["note"] or "not scored by this rule", "cells": cells})
+    unit = "%" if measure in ("mape", "wape") else run.scores["units"][target] or ""
+    return {"title": measure.upper(), "unit": unit, "rows": rows}
 
 
 def _columns(source: Mapping[str, Any], target: str, measure: str, shown: list[int]) -> list[float | None]:
@@ -122,9 +114,11 @@ def _columns(source: Mapping[str, Any], target: str, measure: str, shown: list[i
     return [None if value is None or not math.isfinite(value) else float(value) for value in found]
 
 
-def _cell(mean: float | None, spread: float | None, places: int, best: str | None) -> dict[str, Any]:
+def _cell(mean: float | None, spread: float | None, best: float | None, places: int) -> dict[str, Any]:
     text = "–" if mean is None else f"{mean:.{places}f}"
-    return {"mean": text, "sd": "" if spread is None else f"{spread:.{places}f}", "best": text == best}
+    # What reads alike is best alike: nobody sees the digits behind the last one shown.
+    is_best = mean is not None and best is not None and text == f"{best:.{places}f}"
+    return {"mean": text, "sd": "" if spread is None else f"{spread:.{places}f}", "best": is_best}
 
 
 def decimals(largest: float) -> int:

@@ -1,4 +1,4 @@
-"""experiment: a grid of runs from one YAML file, one JSON line a run, resumable; and the table made from the lines."""
+"""experiment: a grid of runs from one YAML file, one JSON line a run, resumable."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ import yaml
 from fieldcast.core.registry import BACKBONES
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
-from fieldcast.evaluation import across_seeds, format_table, score_row
 from fieldcast.forecaster import create
 from fieldcast.training import TrainingOptions
 from fieldcast.workflows.options import BASELINES, ReadingsOptions, WindowOptions, find_graph
@@ -152,33 +151,3 @@ def _short(line: Mapping[str, Any]) -> str:
         return str(line["note"])
     figures = {channel: each["mean"]["mae"] for channel, each in line["scores"]["channels"].items()}
     return f"{line['seconds']} s, " + ", ".join(f"MAE {channel} {value:.4g}" for channel, value in figures.items())
-
-
-def tables(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str, list[str]]]:
-    """For each dataset, rule and target: (dataset, heading, aligned table, notes), models in the order of the lines."""
-    datasets = list(dict.fromkeys(line["dataset"] for line in lines))
-    for dataset in datasets:
-        mine = [line for line in lines if line["dataset"] == dataset]
-        finished = [line for line in mine if "scores" in line]
-        if not finished:
-            continue
-        protocol = finished[0]["protocol"]
-        notes = [f"{line['backbone']}: {line['note']}" for line in mine if "note" in line]
-        names = list(dict.fromkeys(line["backbone"] for line in mine))
-        names.sort(key=lambda name: not getattr(BACKBONES.get(name), "trainable", True))
-        for which in range(-1, len(finished[0]["beside"])):
-            for target in protocol["targets"]:
-                rows = []
-                for name in names:
-                    runs = [line for line in finished if line["backbone"] == name]
-                    if not runs:
-                        rows.append({"model": name})
-                        continue
-                    summary = across_seeds([run["scores"] if which < 0 else run["beside"][which] for run in runs])
-                    rows.append({"model": name, "seeds": len(runs), **score_row(summary, target)})
-                rule = (finished[0]["scores"] if which < 0 else finished[0]["beside"][which])["rule"]
-                heading = (
-                    f"{target}, {protocol['lookback']} -> {protocol['horizon']} steps, split {protocol['split']}, "
-                    f"{protocol['windows']['test']} test windows, scored on {rule['name'] if isinstance(rule, dict) else rule}"
-                )
-                yield dataset, heading, format_table(rows), notes if which < 0 else []

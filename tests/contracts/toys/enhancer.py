@@ -27,14 +27,13 @@ class Enhancer(BeforeStage):
         self.clusters = clusters
 
     def build(self, spec: Spec) -> Spec:
-        # The raw channels and not spec.channels: the mask keeps the width of the readings whatever stands before.
         self.encoder = _Encoder(spec, self.channels, self.clusters).requires_grad_(False)
         self.carry = nn.Linear(spec.channels, self.channels)
-        self.gate = nn.Parameter(torch.zeros(self.channels))  # [16]
+        self.share = nn.Parameter(torch.zeros(self.channels))  # [16]
         return spec.with_(channels=self.channels)
 
     def forward(self, x: Tensor, ctx: Context) -> Tensor:
-        return self.carry(x) + self.gate.sigmoid() * self.encoder(x, ctx)  # [B, T, N, 16]
+        return self.carry(x) + self.share.sigmoid() * self.encoder(x, ctx)  # [B, T, N, 16]
 
 
 class _Encoder(nn.Module):

@@ -31,8 +31,8 @@ class GridSkip(Backbone):
         assert spec.grid is not None
         self.grid = spec.grid
         self.width = width
-        self.full = nn.Conv2d(spec.channels, width, 3, padding=1)
-        self.half = nn.Conv2d(width, width, 3, stride=2, padding=1)
+        self.lift = nn.Conv2d(spec.channels, width, 3, padding=1)
+        self.halve = nn.Conv2d(width, width, 3, stride=2, padding=1)
         self.translate = nn.Conv2d(spec.lookback * width, width, 3, padding=1)
         self.join = nn.Conv2d(2 * width, width, 3, padding=1)
         self.output = nn.Linear(width, spec.horizon * spec.targets)
@@ -40,8 +40,8 @@ class GridSkip(Backbone):
     def encode(self, x: Tensor, ctx: Context) -> Tensor:
         batch, lookback = x.shape[:2]
         frames = x.flatten(0, 1).transpose(1, 2).unflatten(2, self.grid)  # [B * T, C, rows, columns]
-        skip = F.silu(self.full(frames))  # [B * T, width, rows, columns]
-        small = F.silu(self.half(skip)).unflatten(0, (batch, lookback)).flatten(1, 2)  # [B, T * width, r, c]
+        skip = F.silu(self.lift(frames))  # [B * T, width, rows, columns]
+        small = F.silu(self.halve(skip)).unflatten(0, (batch, lookback)).flatten(1, 2)  # [B, T * width, r, c]
         moved = F.silu(self.translate(small))  # [B, width, r, c]
         large = F.interpolate(moved, size=self.grid, mode="nearest")  # [B, width, rows, columns]
         last = skip.unflatten(0, (batch, lookback))[:, -1]  # [B, width, rows, columns]

@@ -73,13 +73,15 @@ def read_csv_table(path: Path, header: Header, time: int | None) -> tuple[np.nda
     lines with too few or too many cells, empty lines, cells that are no numbers, and text that is not UTF-8.
     """
     _check_names(path, header, time)
-    _check_lines(path, header)
+    truth = _check_lines(path, header)
     columns = [i for i in range(len(header.names)) if i != time]
     names = [header.names[i] for i in columns]
     if not columns:
         raise FieldcastError(f"{path} has a time column and no other: add a column for each sensor.")
     kinds = {i: str if i == time else np.float32 for i in range(len(header.names))}
     try:
+        if truth:  # pandas would read a column of True and False as 1 and 0
+            _refuse_first_text(path, header, time)
         frame = _parse(path, header, kinds)
     except (ValueError, OverflowError):
         _refuse_first_text(path, header, time)
@@ -119,10 +121,13 @@ def _check_names(path: Path, header: Header, time: int | None) -> None:
         )
 
 
-def _check_lines(path: Path, header: Header) -> None:
-    """Every line must have as many cells as the header; pandas would fill or drop cells without a word."""
+def _check_lines(path: Path, header: Header) -> bool:
+    """Every line must have as many cells as the header; pandas would fill or drop cells without a word.
+
+    Returns whether a row may hold truth values.
+    """
     separator, width = header.separator.encode(), len(header.names)
-    empty = 0
+    empty, truth = 0, False
     with open(path, "rb") as handle:
         for number, line in enumerate(handle, 1):
             line = line.rstrip(b"\r\n")
@@ -131,6 +136,7 @@ def _check_lines(path: Path, header: Header) -> None:
                 continue
             if empty:
                 raise FieldcastError(f"line {empty} of {path} is empty: delete it, or write the row that is missing.")
+            truth = truth or (number > 1 and any(word in line for word in (b"rue", b"RUE", b"alse", b"ALSE")))
             if not line.isascii() or b"\0" in line or b"\r" in line:
                 _text(path, number, line)
             cells = line.count(separator) + 1
@@ -141,6 +147,7 @@ def _check_lines(path: Path, header: Header) -> None:
                     f"line {number} of {path} has {cells} cells where the header has {width}: mend that line, or the "
                     "separator."
                 )
+    return truth
 
 
 def _text(path: Path, number: int, line: bytes) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fieldcast.data.catalog.simulate.demand import TICKS_PER_DAY, lay_out, weekly_profiles
+from fieldcast.data.catalog.simulate.demand import TICKS_PER_DAY, Demand, lay_out
 from fieldcast.data.catalog.simulate.faults import apply_plants, draw_incidents, draw_plants, lose_readings
 from fieldcast.data.catalog.simulate.roads import lay_roads
 from fieldcast.data.catalog.simulate.traffic import TICK, Traffic
@@ -15,11 +15,11 @@ from fieldcast.data.catalog.simulate.truth import Incident, Simulation, Truth
 from fieldcast.data.graph import Graph
 from fieldcast.data.meta import Meta
 from fieldcast.data.readings import Readings
-from fieldcast.errors import FieldcastError
+from fieldcast.errors import FieldcastError, did_you_mean
 
-_START = "2024-01-01"  # a Monday
+_START = "2024-01-04"  # a Thursday, so that whole weeks end, and are tested, on working days
 _SCALE = {"mph": 1.0, "km/h": 1.609344}
-_LOWEST, _HIGHEST = 1.0, 72.0  # mph, what the sensors can show
+_LOWEST, _HIGHEST = 1.0, 74.0  # mph, what the sensors can show
 _LANES = 7600.0  # vehicles per hour on a carriageway at capacity
 
 
@@ -30,7 +30,7 @@ def simulated_city(
     frequency: str = "5min",
     seed: int = 0,
     missing: float = 0.02,
-    incidents: float = 0.03,
+    incidents: float = 0.02,
     **options: Any,
 ) -> tuple[Readings, Graph]:
     """Simulated traffic speeds and their road graph; further options as in :func:`simulate_city`, without the truth."""
@@ -49,7 +49,7 @@ def simulate_city(
     seed: int = 0,
     missing: float = 0.02,
     outages: float = 0.5,
-    incidents: float = 0.03,
+    incidents: float = 0.02,
     unit: str = "mph",
     flow: bool = False,
     clusters: int = 2,
@@ -59,7 +59,7 @@ def simulate_city(
     driven: int = 0,
     own_dynamics: float = 0.0,
 ) -> Simulation:
-    """Simulate the sensors of a fictitious city from Monday, 1 January 2024, and tell the truth about them.
+    """Simulate the sensors of a fictitious city from Thursday, 4 January 2024, and tell the truth about them.
 
     Vehicles enter roads by weekly demand, pass from sensor to sensor by a cell transmission model
     (:class:`~fieldcast.data.catalog.simulate.traffic.Traffic`), turn at junctions and leave. Where more want to pass
@@ -88,67 +88,175 @@ def simulate_city(
     """
     minutes = _minutes(frequency)
     rows = days * 24 * 60 // minutes if steps is None else steps
-    _check(nodes, rows, missing, outages, incidents, unit, clusters, own_dynamics)
+    _check(nodes, rows, missing, outages, incidents, unit, own_dynamics)
     _check_counts(useless=useless, dead=dead, duplicates=duplicates, driven=driven)
+    if clusters < 1:
+        raise FieldcastError(f"clusters is {clusters!r}: give 1 or more.")
     scale = _SCALE[unit]
-    streams = np.random.default_rng(seed).spawn(8)
-    laying, usual, moving, failing, sensing, planting, living, losing = streams
+    laying, usual, asking, failing, sensing, planting, living, losing = np.random.default_rng(seed).spawn(8)
 
     roads = lay_roads(nodes, laying)
     layout = lay_out(roads, usual)
     traffic = Traffic(roads, layout.capacity, layout.leaving)
-    profiles = weekly_profiles(clusters)
-    cluster = (roads.road + (roads.road // 2) % 2) % clusters  # neighbouring corridors peak in opposite directions
-    ticks_per_row = minutes // TICK
-    ticks = rows * ticks_per_row
-    events = draw_incidents(nodes, ticks, incidents / TICKS_PER_DAY, failing)
-    day_factor, day_shift = _days(roads.roads, ticks, moving)
+    span = minutes // TICK
+    demand = Demand(roads, layout, clusters, rows * span, asking)
+    events = draw_incidents(nodes, rows * span, incidents / TICKS_PER_DAY, failing)
+    sensors = _Sensors(nodes, minutes, sensing)
+    own = _OwnDynamics(nodes, own_dynamics / scale, living)
     plants = draw_plants(
         roads.following, rows, minutes, scale,
         useless=useless, dead=dead, duplicates=duplicates, driven=driven, rng=planting,
     )  # fmt: skip
 
-    gain = (1 + 0.025 * sensing.standard_normal(nodes)).astype(np.float32)
-    free_speed = np.clip(66.5 + 2.5 * sensing.standard_normal(nodes), 58, 72).astype(np.float32)
-    memory = np.float32(np.exp(-minutes / 60))
-    slow = sensing.standard_normal(nodes, dtype=np.float32)
-    own = _OwnDynamics(nodes, own_dynamics / scale, living)
-    local = np.zeros(nodes, dtype=np.float32)
-    chance = np.zeros(nodes, dtype=np.float32)
-    along = np.zeros(roads.roads, dtype=np.float32)
-    left = np.ones(nodes, dtype=np.float32)
-    starting, ending = _by_tick(events)
     values = np.empty((rows, nodes, 1 + flow), dtype=np.float32)
+    road_state = _Capacity(nodes, events, failing)
     for row in range(rows):
         passed, share = np.zeros(nodes, dtype=np.float32), np.zeros(nodes, dtype=np.float32)
-        for tick in range(row * ticks_per_row, (row + 1) * ticks_per_row):
-            for event in ending.get(tick, ()):
-                left[event.node] = 1
-            for event in starting.get(tick, ()):
-                left[event.node] = event.capacity_left
-            day, now = divmod(tick, TICKS_PER_DAY)
-            along = 0.98 * along + 0.012 * moving.standard_normal(roads.roads, dtype=np.float32)
-            local = 0.90 * local + 0.045 * moving.standard_normal(nodes, dtype=np.float32)
-            chance = 0.97 * chance + 0.010 * moving.standard_normal(nodes, dtype=np.float32)
-            hour = (day % 7 * TICKS_PER_DAY + now + day_shift[day]) % profiles.shape[1]
-            wanted = profiles[np.arange(roads.roads) % 1 + cluster_of_road(roads.roads, clusters), hour]
-            wanted = wanted * day_factor[day] * (1 + along)
-            demand = layout.entering * wanted[roads.road] * (1 + local)
-            tick_flow, tick_share = traffic.tick(np.maximum(demand, 0), left * (1 + chance))
-            passed += tick_flow
-            share += tick_share
-        passed /= ticks_per_row
-        share /= ticks_per_row
-        slow = memory * slow + np.sqrt(1 - memory**2) * sensing.standard_normal(nodes, dtype=np.float32)
-        speed = free_speed * share * (1 - 0.05 * passed) + slow
-        speed += sensing.standard_normal(nodes, dtype=np.float32) * (0.9 + 2.6 * (1 - share))
-        speed *= gain
+        for tick in range(row * span, (row + 1) * span):
+            tick_flow, tick_share = traffic.tick(demand.next(tick), road_state.next(tick))
+            passed += tick_flow / span
+            share += tick_share / span
+        speed = sensors.speed(passed, share)
         if own_dynamics:
-            speed += own.step()
+            speed += own.next()
         values[row, :, 0] = np.clip(speed, _LOWEST, _HIGHEST) * scale
         if flow:
-            values[row, :, 1] = np.rint(_LANES * passed * (1 + 0.04 * sensing.standard_normal(nodes, dtype=np.float32)))
+            values[row, :, 1] = sensors.flow(passed)
     apply_plants(values, plants, _LOWEST * scale, _HIGHEST * scale, planting)
     lost = lose_readings(values, missing, outages, minutes, losing)
     values[:, plants.duplicates[0]] = values[:, plants.duplicates[1]]
-    return None
+
+    meta = Meta(
+        name="simulated_city",
+        frequency=frequency,
+        targets=("speed",),
+        null_rule="NaN only: every number is a reading",
+        default_split="windows-first 7:1:2",
+        units={"speed": unit} | ({"flow": "veh/h"} if flow else {}),
+        role="simulated road traffic of a fictitious city: for demonstrations and tests, no evidence about real roads",
+    )
+    readings = Readings.from_array(
+        values, start=_START, frequency=frequency, nodes=roads.names, channels=("speed", "flow")[: 1 + flow],
+        coordinates=roads.coordinates, meta=meta, source="the simulated city", copy=False,
+    )  # fmt: skip
+    planted = np.zeros((2, nodes), dtype=np.float32) if not own_dynamics else np.stack([own.first, own.second])
+    truth = Truth(
+        gain=sensors.gain,
+        free_speed=sensors.free_speed * np.float32(scale),
+        road=roads.road,
+        following=roads.following,
+        cluster=demand.road_cluster[roads.road],
+        bottleneck=layout.bottleneck,
+        useless=plants.useless,
+        dead=plants.dead,
+        duplicates=plants.duplicates,
+        own_dynamics=planted,
+        hub=plants.hub,
+        incidents=tuple(Incident(e.node, e.start // span, -(-e.end // span), e.capacity_left) for e in events),
+        outages=lost,
+    )
+    return Simulation(readings, roads.graph, truth)
+
+
+class _Sensors:
+    """How sensors show what passes them: gain, a slow drift of the drivers' speed, noise that is larger in queues."""
+
+    def __init__(self, nodes: int, minutes: int, rng: np.random.Generator):
+        self._rng = rng
+        self.gain = (1 + 0.025 * rng.standard_normal(nodes)).astype(np.float32)
+        self.free_speed = np.clip(66.5 + 2.5 * rng.standard_normal(nodes), 58, 71).astype(np.float32)
+        self._noise = rng.lognormal(np.log(1.2), 0.5, nodes).astype(np.float32)
+        self._memory = np.float32(np.exp(-minutes / 30))
+        self._drift = rng.standard_normal(nodes, dtype=np.float32)
+
+    def speed(self, passed: np.ndarray, share: np.ndarray) -> np.ndarray:
+        """Readings in mph from flow and the share of free speed, all float32 [N]."""
+        nodes = len(passed)
+        fresh = self._rng.standard_normal(nodes, dtype=np.float32)
+        self._drift = self._memory * self._drift + np.sqrt(1 - self._memory**2) * fresh
+        crowded = np.square(np.square(passed))
+        speed = self.free_speed * (0.04 + 0.96 * share) * (1 - 0.07 * passed - 0.07 * crowded) + 1.5 * self._drift
+        noise = self._rng.standard_normal(nodes, dtype=np.float32)
+        noise -= 0.3 * np.square(noise)  # one slow lorry tells more than one fast car
+        deviation = self._noise / np.sqrt(0.15 + passed) + 9.0 * share * (1 - share)  # fewer vehicles, rougher means
+        return (speed + deviation * noise) * self.gain
+
+    def flow(self, passed: np.ndarray) -> np.ndarray:
+        """Vehicles per hour, whole ones: float32 [N]."""
+        noise = self._rng.standard_normal(len(passed), dtype=np.float32)
+        return np.rint(_LANES * passed * np.maximum(1 + 0.04 * noise, 0))
+
+
+class _Capacity:
+    """The share of its capacity that incidents and chance leave each road."""
+
+    def __init__(self, nodes: int, events: list[Incident], rng: np.random.Generator):
+        self._rng = rng
+        self._left = np.ones(nodes, dtype=np.float32)
+        self._chance = np.zeros(nodes, dtype=np.float32)
+        self._changes: dict[int, list[tuple[int, float]]] = {}
+        for event in events:  # ends first: an incident may begin in the tick in which another ends
+            self._changes.setdefault(event.end, []).insert(0, (event.node, 1.0))
+            self._changes.setdefault(event.start, []).append((event.node, event.capacity_left))
+
+    def next(self, tick: int) -> np.ndarray:
+        for node, left in self._changes.get(tick, ()):
+            self._left[node] = left
+        self._chance = 0.90 * self._chance + 0.018 * self._rng.standard_normal(len(self._chance), dtype=np.float32)
+        return self._left * np.maximum(1 + self._chance, 0.1)
+
+
+class _OwnDynamics:
+    """A damped oscillation for each node: x_t = a x_{t-1} + b x_{t-2} + noise, poles r exp(+-i 2 pi / period)."""
+
+    def __init__(self, nodes: int, deviation: float, rng: np.random.Generator):
+        radius, period = rng.uniform(0.90, 0.98, nodes), rng.uniform(6, 48, nodes)
+        first, second = 2 * radius * np.cos(2 * np.pi / period), -(radius**2)
+        variance = (1 - second) / ((1 + second) * ((1 - second) ** 2 - first**2))  # for noise of variance 1
+        self.first, self.second = first.astype(np.float32), second.astype(np.float32)
+        self._noise = (deviation / np.sqrt(variance)).astype(np.float32)
+        self._state = np.zeros((2, nodes), dtype=np.float32)
+        self._rng = rng
+
+    def next(self) -> np.ndarray:
+        noise = self._noise * self._rng.standard_normal(len(self._noise), dtype=np.float32)
+        now = self.first * self._state[0] + self.second * self._state[1] + noise
+        self._state = np.stack([now, self._state[0]])
+        return now
+
+
+def _minutes(frequency: str) -> int:
+    """The step in minutes, a multiple of a tick that divides a day."""
+    try:
+        minutes = pd.Timedelta(pd.tseries.frequencies.to_offset(frequency)).total_seconds() / 60
+    except (ValueError, TypeError):
+        minutes = 0.0
+    if minutes <= 0 or minutes % TICK or 24 * 60 % minutes:
+        raise FieldcastError(
+            f"the simulated city has no frequency '{frequency}': give a multiple of {TICK} minutes that divides a day, "
+            "as '5min', '15min' or '1h'."
+        )
+    return int(minutes)
+
+
+def _check(
+    nodes: int, rows: int, missing: float, outages: float, incidents: float, unit: str, own_dynamics: float
+) -> None:
+    if nodes < 1 or rows < 1:
+        raise FieldcastError(f"a city of {nodes} nodes and {rows} rows cannot be simulated: give 1 or more of each.")
+    if not 0 <= missing < 1:
+        raise FieldcastError(f"missing is {missing!r}: give the share of cells that are missing, from 0 to below 1.")
+    if not 0 <= outages <= 1:
+        raise FieldcastError(f"outages is {outages!r}: give the share of the missing cells in blocks, from 0 to 1.")
+    if not 0 <= incidents <= 24:
+        raise FieldcastError(f"incidents is {incidents!r}: give how many a sensor sees a day, from 0 to 24.")
+    if not 0 <= own_dynamics < np.inf:
+        raise FieldcastError(f"own_dynamics is {own_dynamics!r}: give a standard deviation of 0 or more.")
+    if unit not in _SCALE:
+        raise FieldcastError(f"there is no unit '{unit}' of speed{did_you_mean(unit, _SCALE)}: give mph or km/h.")
+
+
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 0:
+            raise FieldcastError(f"{name} is {count}: give how many sensors to plant, 0 or more.")

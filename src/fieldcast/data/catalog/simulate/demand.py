@@ -10,6 +10,7 @@ from fieldcast.data.catalog.simulate.roads import Roads
 from fieldcast.data.catalog.simulate.traffic import TICK
 
 TICKS_PER_DAY = 24 * 60 // TICK
+_FIRST_TICK = 3 * TICKS_PER_DAY  # simulations begin on a Thursday
 _LEAVING = 0.09  # share that leaves a road behind an ordinary sensor
 _LEAVING_AT_JUNCTION = 0.20
 
@@ -42,11 +43,15 @@ def weekly_profiles(clusters: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Layout:
-    """How much each stretch carries: ``capacity``, ``leaving`` and ``entering``, the demand at the peak, float32 [N]."""
+    """How much each stretch carries: ``capacity``, ``leaving`` and ``entering``, the demand at the peak, float32 [N].
+
+    ``bottleneck`` bool [N] marks where the usual flow at the peak is more than the capacity.
+    """
 
     capacity: np.ndarray
     leaving: np.ndarray
     entering: np.ndarray
+    bottleneck: np.ndarray
 
 
 def lay_out(roads: Roads, rng: np.random.Generator) -> Layout:
@@ -56,17 +61,48 @@ def lay_out(roads: Roads, rng: np.random.Generator) -> Layout:
     flow at the peak, b the share that has left.
     """
     nodes = len(roads.road)
-    usual = rng.uniform(0.72, 0.96, roads.roads)[roads.road]
+    usual = rng.uniform(0.92, 1.16, roads.roads)[roads.road]
     first = np.searchsorted(roads.road, roads.road)
     count = np.bincount(roads.road)[roads.road]
     usual = usual * (0.88 + 0.22 * np.sin(np.pi * (np.arange(nodes) - first + 0.5) / count))
     capacity = np.clip(1.04 + 0.06 * rng.standard_normal(nodes), 0.90, 1.3)
-    narrow = rng.random(nodes) < 0.10
-    capacity = np.where(narrow, rng.uniform(0.82, 0.96, nodes), capacity)
+    narrow = rng.random(nodes) < 0.15
+    capacity = np.where(narrow, rng.uniform(0.82, 0.98, nodes), capacity)
     leaving = np.full(nodes, _LEAVING)
     leaving[roads.turns.getnnz(axis=0) > 0] = _LEAVING_AT_JUNCTION
     before = np.zeros(nodes)
     inner = np.flatnonzero(roads.following >= 0)
     before[inner + 1] = (usual * (1 - leaving))[inner]
     entering = np.maximum(usual - before - roads.turns @ (usual * leaving), 0.0)
-    return Layout(capacity.astype(np.float32), leaving.astype(np.float32), entering.astype(np.float32))
+    return Layout(
+        capacity.astype(np.float32), leaving.astype(np.float32), entering.astype(np.float32), usual > capacity
+    )
+
+
+class Demand:
+    """What wants to enter the roads, tick by tick: the profile, the mood of the day, and chance.
+
+    ``next(tick)`` must be called for ticks in their order.
+    """
+
+    def __init__(self, roads: Roads, layout: Layout, clusters: int, ticks: int, rng: np.random.Generator):
+        count = roads.roads
+        road = np.arange(count)
+        self.road_cluster = (road + (road // 2) % 2) % clusters  # parallel ways alternate in which end they lead to
+        self._profiles = weekly_profiles(clusters)
+        self._road, self._entering, self._rng = roads.road, layout.entering, rng
+        days = -(-ticks // TICKS_PER_DAY)
+        mood = 0.03 * rng.standard_normal((days, 1)) + 0.035 * rng.standard_normal((days, count))
+        self._mood = np.exp(mood).astype(np.float32)
+        self._late = np.rint(1.5 * rng.standard_normal((days, count))).astype(np.int64)  # ticks
+        self._along = np.zeros(count, dtype=np.float32)
+        self._local = np.zeros(len(roads.road), dtype=np.float32)
+
+    def next(self, tick: int) -> np.ndarray:
+        """Vehicles that want to enter at each sensor, a minute, in units of capacity: float32 [N]."""
+        day = tick // TICKS_PER_DAY
+        self._along = 0.98 * self._along + 0.010 * self._rng.standard_normal(self._along.shape, dtype=np.float32)
+        self._local = 0.90 * self._local + 0.045 * self._rng.standard_normal(self._local.shape, dtype=np.float32)
+        hour = (_FIRST_TICK + tick + self._late[day]) % self._profiles.shape[1]
+        wanted = self._profiles[self.road_cluster, hour] * self._mood[day] * (1 + self._along)
+        return np.maximum(self._entering * wanted[self._road] * (1 + self._local), 0)

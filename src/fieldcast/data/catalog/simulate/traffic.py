@@ -11,7 +11,7 @@ from fieldcast.data.catalog.simulate.roads import Roads
 TICK = 5  # minutes between two looks at the roads
 _SUBSTEPS = 5  # steps of one minute in a tick: a vehicle passes at most one sensor a step
 _FREE = 1.55  # km a minute, 93 km/h (58 mph), how fast vehicles pass on where nothing holds them up
-_WAVE = 0.30  # km a minute, 18 km/h, how fast the news of a queue passes back
+_WAVE = 0.36  # km a minute, 22 km/h, how fast the news of a queue passes back
 _RAMP = 0.35  # most that a ramp lets on, as a share of capacity
 _OPEN = np.float32(1e6)  # what the end of a road takes
 
@@ -60,7 +60,7 @@ class Traffic:
         """
         k, v, w = self.density, self.free, self.wave
         most = self.capacity * capacity_left
-        sending = most * (1 - 0.10 * (k > 1.15 * self.critical))
+        sending = most * (1 - 0.08 * (k > 1.15 * self.critical))
         if self._spill is not None:  # a ramp that is full reaches back on to the road it comes from
             sending *= 1 - 0.45 * np.minimum(self._spill @ np.minimum(self.waiting / 4, 1), 1)
         ramp = np.minimum(demand + self.turned + self.waiting / _SUBSTEPS, self._ramp)

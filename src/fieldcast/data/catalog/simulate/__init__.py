@@ -1,0 +1,6 @@
+"""Simulated data with known truth, marked as simulated wherever it goes: a city's traffic and a region's weather."""
+
+from fieldcast.data.catalog.simulate.city import simulate_city, simulated_city
+from fieldcast.data.catalog.simulate.truth import Hub, Incident, Outage, Simulation, Truth
+
+__all__ = ["Hub", "Incident", "Outage", "Simulation", "Truth", "simulate_city", "simulated_city"]

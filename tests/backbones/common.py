@@ -1,0 +1,70 @@
+"""Specs, contexts and forecasts that the tests of the backbones share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fieldcast.core.backbone import Backbone
+from fieldcast.core.context import Batch, Context
+from fieldcast.core.registry import BACKBONES
+from fieldcast.core.spec import Spec
+from fieldcast.data.windows import WindowBatch, Windows
+from fieldcast.forecaster import Forecaster, create
+
+
+def spec(
+    nodes: int = 3, lookback: int = 12, horizon: int = 12, channels: int = 1, targets: int = 1,
+    sizes: tuple[int, int, int] = (288, 7, 366),
+) -> Spec:  # fmt: skip
+    return Spec(lookback, horizon, nodes, channels, targets, sizes, nodes, np.arange(nodes))
+
+
+def parameters(name: str, form: Spec, **hyper: Any) -> int:
+    backbone = BACKBONES.get(name)(form, **hyper)  # type: ignore[call-arg]
+    return sum(each.numel() for each in backbone.parameters())
+
+
+def stirred(name: str, form: Spec, **hyper: Any) -> Backbone:
+    """A backbone in float64 with random weights throughout, in eval mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        backbone = BACKBONES.get(name)(form, **hyper)  # type: ignore[call-arg]
+        assert isinstance(backbone, Backbone)
+        for parameter in backbone.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+    return backbone.double().eval()
+
+
+def inputs(form: Spec, batch: int = 2, neutral: bool = True) -> tuple[Tensor, Context]:
+    """Random x [B, T, N, C] in float64 and a context; with ``neutral`` some calendar ids are -1."""
+    rng = np.random.default_rng(1)
+    x = torch.from_numpy(rng.normal(size=(batch, form.lookback, form.nodes, form.channels)))
+    shape = (batch, form.lookback + form.horizon)
+    calendar = torch.from_numpy(np.stack([rng.integers(0, size, shape) for size in form.calendar_sizes], axis=-1))
+    if neutral:
+        calendar[0, form.lookback - 1, 1] = -1
+        calendar[1, form.lookback - 1, 0] = -1
+        calendar[:, 0] = -1
+    everything = torch.ones_like(x, dtype=torch.bool)
+    history, seen = x[..., : form.targets], everything[..., : form.targets]
+    return x, Context(everything, history, seen, calendar)
+
+
+def arrays(backbone: Backbone) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in backbone.state_dict().items()}
+
+
+def solved(name: str, windows: Windows, **hyper: Any) -> Forecaster:
+    """A forecaster whose backbone was solved on the training rows."""
+    forecaster = create(name, windows, seed=0, **hyper)
+    forecaster.backbone.fit_closed_form(windows)
+    return forecaster.eval()
+
+
+def forecast(forecaster: Forecaster, batch: WindowBatch) -> np.ndarray:
+    """The forecast in real units, [B, H, N, O]."""
+    return forecaster.forecast(Batch.of(batch)).numpy()

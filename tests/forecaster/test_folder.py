@@ -1,0 +1,240 @@
+"""A saved forecaster is complete, runs no code, and notices any damage."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from fieldcast.errors import FieldcastError
+from fieldcast.forecaster import Forecaster, create, load, save
+from fieldcast.forecaster import folder as saving
+from fieldcast.forecaster.folder import SUMS, write_sums
+from tests.contracts.cases import Sizes, Subject, tiny_windows
+from tests.contracts.checks import refused
+
+
+@pytest.fixture(scope="module")
+def made() -> Forecaster:
+    return Subject("stid", ("sensor_gate", "node_adapter")).build()
+
+
+@pytest.fixture(scope="module")
+def original(made: Forecaster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(made, tmp_path_factory.mktemp("saved") / "a", protocol={"split": "tail"}, metrics={"mae": 1.5})
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "copy"))
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], Any], name: str = "config.json") -> None:
+    """Change a JSON file and make the sums agree with it, as an attacker would."""
+    content = json.loads((folder / name).read_text())
+    changed = change(content)
+    (folder / name).write_text(json.dumps(content if changed is None else changed))
+    write_sums(folder)
+
+
+def test_it_holds_what_the_design_says(original: Path) -> None:
+    names = {path.name for path in original.iterdir()}
+    assert names == {
+        "config.json", "model.safetensors", "scaler.json", "nodes.csv", "graph.npz", "protocol.json", "metrics.json", SUMS,
+    }  # fmt: skip
+    config = json.loads((original / "config.json").read_text())
+    assert config["format_version"] == 1 and config["backbone"]["name"] == "stid"
+    assert config["backbone"]["hyper"]["width"] == 32 and config["form"]["lookback"] == 6
+    assert {"python", "torch", "fieldcast"} <= set(config["versions"]) | {"fieldcast"}
+    assert [stage["name"] for stage in config["stages"]] == ["sensor_gate", "node_adapter"]
+
+
+def test_no_file_is_a_pickle(original: Path) -> None:
+    for path in original.iterdir():
+        assert not path.read_bytes().startswith((b"\x80", b"PK\x03\x04")) or path.name == "graph.npz"
+    with np.load(original / "graph.npz", allow_pickle=False) as arrays:
+        assert all(arrays[key].dtype != object for key in arrays)
+    assert load_file(original / "model.safetensors")
+
+
+def test_sums_are_those_of_sha256sum(original: Path) -> None:
+    tool = shutil.which("sha256sum")
+    if tool is None:
+        pytest.skip("no sha256sum on this machine")
+    assert subprocess.run([tool, "-c", SUMS], cwd=original, capture_output=True, check=False).returncode == 0
+
+
+def test_what_is_loaded_is_what_was_saved(made: Forecaster, original: Path) -> None:
+    loaded = load(original)
+    batch = Subject("stid").batch()
+    assert not loaded.training and torch.equal(loaded.forecast(batch), made.forecast(batch))
+    assert loaded.form.nodes == made.form.nodes and loaded.form.calendar == made.form.calendar
+    assert loaded.form.units == made.form.units and loaded.form.frequency == made.form.frequency
+    np.testing.assert_array_equal(loaded.form.coordinates, made.form.coordinates)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(loaded.form.scaler.mean, made.form.scaler.mean)
+    assert loaded.graph is not None and made.graph is not None
+    np.testing.assert_array_equal(loaded.graph.edge_weight, made.graph.edge_weight)
+
+
+def test_names_with_commas_quotes_and_other_letters(tmp_path: Path) -> None:
+    forecaster = Subject("stid").build()
+    names = ["A,1", 'say "x"', "Zürich, Süd", "a'b", " padded "]
+    forecaster = forecaster.renode([-1] * 5, names=names)
+    assert load(save(forecaster, tmp_path / "a")).form.nodes == tuple(names)
+
+
+@pytest.mark.parametrize("name", [
+    "config.json", "model.safetensors", "scaler.json", "nodes.csv", "graph.npz", "protocol.json", "metrics.json", SUMS,
+])  # fmt: skip
+def test_one_flipped_bit_or_a_missing_file_is_noticed(folder: Path, name: str) -> None:
+    path = folder / name
+    whole = path.read_bytes()
+    for position in {0, len(whole) // 3, len(whole) // 2, len(whole) - 1}:
+        for bit in (1, 32, 128):
+            damaged = bytearray(whole)
+            damaged[position] ^= bit
+            path.write_bytes(damaged)
+            assert str(folder) in refused(load, folder)
+    path.write_bytes(whole[:-1])
+    refused(load, folder)
+    path.unlink()
+    assert name in refused(load, folder)
+
+
+def test_an_edited_file_is_noticed(folder: Path) -> None:
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace('"lookback": 6', '"lookback": 5'))
+    assert "config.json is damaged or was edited" in refused(load, folder)
+
+
+def test_a_newer_format_asks_for_an_update(folder: Path) -> None:
+    edit(folder, lambda config: config.update(format_version=99))
+    assert "update fieldcast" in refused(load, folder, match="format 99, this fieldcast reads up to 1")
+
+
+@pytest.mark.parametrize("found", [None, "1", 0, -1, 1.5])
+def test_a_format_that_is_none(folder: Path, found: object) -> None:
+    edit(folder, lambda config: config.update(format_version=found))
+    refused(load, folder, match="no format version")
+
+
+def test_a_folder_whose_saving_was_cut_short(made: Forecaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved = save(made, tmp_path / "a")
+
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(saving, "save_file", full)
+    with pytest.raises(OSError, match="no space"):
+        save(made, saved)
+    assert not list(saved.glob(".*")), "no file is left beside"
+    refused(load, saved, match=f"no complete forecaster \\({SUMS} is absent\\)")
+    refused(load, tmp_path / "never", match="there is no saved forecaster")
+    (tmp_path / "empty").mkdir()
+    refused(load, tmp_path / "empty", match="no complete forecaster")
+    refused(load, saved / "config.json", match="there is no saved forecaster")
+
+
+EVIL = "import pathlib; pathlib.Path(__file__).with_name('ran').touch()"
+
+
+@pytest.mark.parametrize("name", ["evil.Evil", "evil", "os.path", "evil:Evil", "fieldcast.backbones.stid.STID", "../evil"])
+@pytest.mark.parametrize("place", ["backbone", "stage"])
+def test_a_configuration_runs_no_code(
+    folder: Path, name: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "evil.py").write_text(EVIL)
+    monkeypatch.syspath_prepend(tmp_path / "code")
+
+    def change(config: dict[str, Any]) -> None:
+        if place == "backbone":
+            config["backbone"]["name"] = name
+        else:
+            config["stages"][0]["name"] = name
+
+    edit(folder, change)
+    assert f"there is no {place} '{name}'" in refused(load, folder)
+    assert "evil" not in sys.modules and not (tmp_path / "code" / "ran").exists()
+
+
+CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "a list": lambda config: [config],
+    "no form": lambda config: {key: value for key, value in config.items() if key != "form"},
+    "no backbone": lambda config: config.update(backbone="stid"),
+    "hyper": lambda config: config["backbone"]["hyper"].update(widht=1),
+    "hyper of a stage": lambda config: config["stages"][0]["hyper"].update(rank=1),
+    "other sizes": lambda config: config["backbone"]["hyper"].update(width=7),
+    "text for a number": lambda config: config["form"].update(lookback="many"),
+    "target": lambda config: config["form"].update(targets=["speed"]),
+    "frequency": lambda config: config["form"]["calendar"].update(frequency="fortnightly"),
+    "inputs": lambda config: config.update(inputs=[0, 99]),
+    "stages": lambda config: config.update(stages=3),
+    "name": lambda config: config["backbone"].update(name=["stid"]),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_configuration_that_does_not_fit_is_refused_in_a_sentence(folder: Path, what: str) -> None:
+    edit(folder, CHANGES[what])
+    refused(load, folder)
+
+
+def test_other_files_that_do_not_fit(folder: Path) -> None:
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for name, content in {
+        "config.json": b"{", "scaler.json": b"[]", "nodes.csv": b"", "model.safetensors": b"no tensors",
+        "graph.npz": b"no arrays",
+    }.items():  # fmt: skip
+        (folder / name).write_bytes(content)
+        write_sums(folder)
+        refused(load, folder)
+        (folder / name).write_bytes(whole[name])
+    (folder / "nodes.csv").write_text("id\na\nb\n")
+    write_sums(folder)
+    refused(load, folder)
+
+
+def test_a_graph_that_is_not_in_the_sums_is_not_read(tmp_path: Path) -> None:
+    form = tiny_windows(Sizes()).form
+    saved = save(create("stid", form, seed=0), tmp_path / "a")
+    np.savez(saved / "graph.npz", edge_index=np.zeros((2, 1), np.int64))
+    assert load(saved).graph is None
+
+
+def test_saving_over_an_older_one_leaves_nothing_of_it(folder: Path) -> None:
+    save(create("stid", tiny_windows(Sizes()).form, seed=0), folder)
+    assert not {"graph.npz", "protocol.json", "metrics.json"} & {path.name for path in folder.iterdir()}
+    assert load(folder).graph is None
+
+
+def test_sums_name_no_file_outside(folder: Path) -> None:
+    sums = folder / SUMS
+    sums.write_text(sums.read_text() + f"{'0' * 64}  ../outside\n")
+    refused(load, folder, match="lacks")
+
+
+def test_weights_of_another_kind_are_refused(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    state = load_file(path)
+    state.pop(next(iter(state)))
+    save_file(state, path)
+    write_sums(folder)
+    refused(load, folder, match="does not fit together")
+
+
+def test_a_class_nobody_can_find_again_is_refused(tmp_path: Path) -> None:
+    class Nowhere(type(Subject("stid").build().backbone)):  # type: ignore[misc]
+        pass
+
+    with pytest.raises(FieldcastError, match="Nowhere is not registered"):
+        save(create(Nowhere, tiny_windows(Sizes()), seed=0), tmp_path / "a")

@@ -1,0 +1,68 @@
+"""Hard masking: a full-size forecaster in which removed sensors have no reading, no edge and no weights of their own.
+
+This is the slow plain form of compaction. The product removes sensors by ``renode`` alone; the tests compare the two.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fieldcast.core.context import Batch
+from fieldcast.data.graph import Graph
+from fieldcast.forecaster import Forecaster
+
+
+def isolate(graph: Graph, removed: Sequence[int]) -> Graph:
+    """The graph without the edges of ``removed``, its normaliser that of all edges."""
+    matrix = graph.adjacency()
+    out_degree = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
+    in_degree = np.asarray(matrix.sum(axis=0), dtype=np.float64).ravel()
+    keep = ~np.isin(graph.edge_index, removed).any(axis=0)
+    return Graph(graph.nodes, graph.edge_index[:, keep], graph.edge_weight[keep], out_degree, in_degree)
+
+
+def hard_masked(forecaster: Forecaster, kept: Sequence[int], *, keep_outputs: bool = False) -> Forecaster:
+    """The same forecaster with the graph isolated and every node tensor's rows of removed nodes zero.
+
+    With ``keep_outputs`` only tensors over the nodes that are read lose their rows.
+    """
+    removed = [i for i in range(len(forecaster.form.nodes)) if i not in set(kept)]
+    masked = Forecaster(
+        forecaster.form,
+        type(forecaster.backbone),
+        forecaster.backbone.hyper,
+        [type(stage)(**stage.hyper) for stage in forecaster.stages],
+        graph=None if forecaster.graph is None else isolate(forecaster.graph, removed),
+    )
+    parts = [("backbone", forecaster.backbone.node_axes())]
+    parts += [(f"before.{i}", stage.node_axes()) for i, stage in enumerate(forecaster.before)]
+    parts += [(f"between.{i}", stage.node_axes()) for i, stage in enumerate(forecaster.between)]
+    if not keep_outputs:
+        parts += [(f"between.{i}", stage.per_output_node) for i, stage in enumerate(forecaster.between)]
+        parts += [(f"after.{i}", stage.node_axes()) for i, stage in enumerate(forecaster.after)]
+    state = {name: tensor.clone() for name, tensor in forecaster.state_dict().items()}
+    for prefix, axes in parts:
+        for name, dims in axes.items():
+            for axis in dims:
+                state[f"{prefix}.{name}"].index_fill_(axis, torch.tensor(removed), 0)
+    masked.load_state_dict(state)
+    return masked.eval()
+
+
+def hard_masked_forecast(
+    forecaster: Forecaster, batch: Batch, kept: Sequence[int], *, keep_outputs: bool = False
+) -> Tensor:
+    """The forecast of the hard-masked forecaster for all its nodes, in real units: [B, H, M, O]."""
+    there = torch.zeros(len(forecaster.form.nodes), dtype=torch.bool)
+    there[list(kept)] = True
+    unread = dataclasses.replace(
+        batch,
+        x=torch.where(there[:, None], batch.x, 0.0),  # [B, T, M, C]
+        observed=batch.observed & there[:, None],  # [B, T, M, C]
+    )
+    return hard_masked(forecaster, kept, keep_outputs=keep_outputs).forecast(unread)
