@@ -58,12 +58,13 @@ def test_the_last_value_on_metr_la_carries_over_gaps() -> None:
 def test_the_last_value_on_nycbike_drop_with_and_without_zeros() -> None:
     result = scored("nycbike_drop", "last_value")
     kept, (left_out,) = result.scores, result.beside
-    assert kept["rule"] == "all cells" and figures(kept)[:2] == pytest.approx((3.27, 5.29), abs=0.011)
-    assert left_out["rule"] == "targets > 0"
-    assert figures(left_out) == pytest.approx((3.95, 5.84, 117.36), abs=0.15)
+    assert kept["rule"] == "all cells" and figures(kept)[0] == 3.27
+    assert kept["channels"]["dropoffs"]["pooled"]["rmse"] == pytest.approx(5.29, abs=0.01)
+    assert left_out["rule"] == "targets > 0" and figures(left_out) == (3.95, 5.84, 117.36)
 
 
 def test_the_last_value_on_los_loop_by_the_protocol_of_tgcn() -> None:
+    """The loop of T-GCN leaves out the last window (389 test windows at three steps), hence row 2015."""
     for horizon, rmse, mae in ((3, 5.5428, 3.1561), (12, 8.4555, 4.4332)):
         result = scored("los_loop_week", "last_value", horizon, "rows 0:1451 1451:1612 1612:2015")
         pooled = result.scores["channels"]["speed_mph"]["pooled"]

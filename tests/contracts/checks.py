@@ -82,7 +82,9 @@ def names_its_node_tensors(subject: Subject) -> None:
     assert not declared, f"per_node names what is not saved: {sorted(declared)}"
     if not subject.stages:
         own = large.backbone.node_axes()
-        assert not (large.backbone.unseen_nodes and own), "a model with tensors of its own per node takes no unseen nodes"
+        assert not (large.backbone.unseen_nodes and own), (
+            "a model with tensors of its own per node takes no unseen nodes"
+        )
 
 
 def trains_every_parameter(subject: Subject) -> None:

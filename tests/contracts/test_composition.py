@@ -110,7 +110,9 @@ def test_a_compacted_model_saves_predicts_and_compacts_again(subject: Subject, t
 def test_kept_outputs_in_another_order_are_read_in_that_order() -> None:
     subject = Subject("stid", ("read_out",))
     forecaster, batch = subject.build(), subject.batch()
-    assert checks.close(forecaster.renode([3, 0, 4, 2, 1], keep_outputs=True).forecast(batch), forecaster.forecast(batch))
+    assert checks.close(
+        forecaster.renode([3, 0, 4, 2, 1], keep_outputs=True).forecast(batch), forecaster.forecast(batch)
+    )
 
 
 @pytest.mark.parametrize("subject", COMPOSED[:4], ids=str)

@@ -69,7 +69,9 @@ def test_an_import_path_is_no_name(name: str, tmp_path: Path, monkeypatch: pytes
 
 
 def test_files_are_found_without_an_edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry = package(tmp_path, monkeypatch, "family_a", first=MODEL.format(name="First"), _hidden="raise RuntimeError")
+    registry = package(
+        tmp_path, monkeypatch, "family_a", first=MODEL.format(name="First"), _hidden="raise RuntimeError"
+    )
     assert registry.names() == ["first"]
     assert "family_a.first" not in sys.modules
     assert registry.get("first").__name__ == "First"

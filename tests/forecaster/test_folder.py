@@ -22,6 +22,11 @@ from fieldcast.forecaster.folder import SUMS, write_sums
 from tests.contracts.cases import Sizes, Subject, tiny_windows
 from tests.contracts.checks import refused
 
+FILES = (
+    "config.json", "model.safetensors", "scaler.json", "nodes.csv", "graph.npz", "protocol.json", "metrics.json",
+    "SHA256SUMS",
+)  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def made() -> Forecaster:
@@ -47,10 +52,7 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], Any], name: str = "con
 
 
 def test_it_holds_what_the_design_says(original: Path) -> None:
-    names = {path.name for path in original.iterdir()}
-    assert names == {
-        "config.json", "model.safetensors", "scaler.json", "nodes.csv", "graph.npz", "protocol.json", "metrics.json", SUMS,
-    }  # fmt: skip
+    assert {path.name for path in original.iterdir()} == {*FILES}
     config = json.loads((original / "config.json").read_text())
     assert config["format_version"] == 1 and config["backbone"]["name"] == "stid"
     assert config["backbone"]["hyper"]["width"] == 32 and config["form"]["lookback"] == 6
@@ -92,9 +94,7 @@ def test_names_with_commas_quotes_and_other_letters(tmp_path: Path) -> None:
     assert load(save(forecaster, tmp_path / "a")).form.nodes == tuple(names)
 
 
-@pytest.mark.parametrize("name", [
-    "config.json", "model.safetensors", "scaler.json", "nodes.csv", "graph.npz", "protocol.json", "metrics.json", SUMS,
-])  # fmt: skip
+@pytest.mark.parametrize("name", FILES)
 def test_one_flipped_bit_or_a_missing_file_is_noticed(folder: Path, name: str) -> None:
     path = folder / name
     whole = path.read_bytes()
@@ -147,7 +147,9 @@ def test_a_folder_whose_saving_was_cut_short(made: Forecaster, tmp_path: Path, m
 EVIL = "import pathlib; pathlib.Path(__file__).with_name('ran').touch()"
 
 
-@pytest.mark.parametrize("name", ["evil.Evil", "evil", "os.path", "evil:Evil", "fieldcast.backbones.stid.STID", "../evil"])
+@pytest.mark.parametrize(
+    "name", ["evil.Evil", "evil", "os.path", "evil:Evil", "fieldcast.backbones.stid.STID", "../evil"]
+)
 @pytest.mark.parametrize("place", ["backbone", "stage"])
 def test_a_configuration_runs_no_code(
     folder: Path, name: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

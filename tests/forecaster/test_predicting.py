@@ -77,7 +77,9 @@ def test_what_does_not_fit_is_refused_in_a_sentence(forecaster: Forecaster) -> N
     values = tiny_values(SIZES, seed=3)
     unknown = readings(values, nodes=[*NODES[:4], "nodeX"])
     assert "did you mean" in refused(predict, forecaster, unknown, match="does not know, first 'nodeX'")
-    refused(predict, forecaster, readings(values, frequency="3h"), match="every 3h, the forecaster was trained on every 6h")
+    refused(
+        predict, forecaster, readings(values, frequency="3h"), match="every 3h, the forecaster was trained on every 6h"
+    )
     refused(predict, forecaster, readings(values, channels=["channel0", "speed"]), match="lacks the channel 'channel1'")
     zoned = readings(values, timezone="Europe/Berlin")
     refused(predict, forecaster, zoned, match="timezone Europe/Berlin")

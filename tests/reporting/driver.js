@@ -64,12 +64,14 @@
     found.notes.title = document.querySelector("h1").textContent;
     found.notes.lede = document.getElementById("lede").textContent;
     found.notes.models = [...document.querySelectorAll(".line[data-model]")].map((line) => line.dataset.model);
+    found.notes.figures = ["horizon", "hour", "day", "map", "strip", "series"].filter((name) => document.querySelector(`#${name}-chart svg`));
+    found.notes.ticks = [...document.querySelectorAll("#series-chart text[text-anchor=end]")].map((text) => text.textContent);
     found.notes.lines = document.querySelectorAll("#horizon-chart [data-line]").length;
     for (const measure of ["rmse", "mape", "wape", "mae"]) {
       check(`measure ${measure}`, ["score-table", "horizon-chart", "lede"], () => press("measure-control", measure).click());
       inspect(`measure ${measure}`);
     }
-    if (has("rule-control")) check("rule", ["score-table", "horizon-chart", "hour-chart"], () => choose("rule-control", 1));
+    if (has("rule-control")) check("rule", ["score-table", "horizon-chart", "strip-chart"], () => choose("rule-control", 1));
     if (has("target-control")) {
       check("target", ["score-table", "horizon-chart", "strip-chart", "series-chart", "lede"], () => choose("target-control", 1));
       inspect("target");

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,8 @@ def test_the_page_works_and_nothing_overlaps(written: tuple[str, Path], width: i
     still = [what for what, changed in found["changes"].items() if not changed]
     assert still == [], f"nothing changed on: {still}"
     notes = found["notes"]
+    ticks = [float(tick.replace("\N{MINUS SIGN}", "-").replace(",", "")) for tick in notes["ticks"]]
+    assert len({round(high - low, 6) for low, high in pairwise(ticks)}) == 1, "the labels of the axis are not even"
     assert notes["linesLess"] == notes["lines"] - 1 == 5
     assert len(notes["models"]) == 7 and notes["models"][0] == "stid" and notes["models"][-1] == "weekly_climatology"
     assert notes["lede"].startswith("stid has the lowest mean12 MAE")
@@ -97,5 +100,7 @@ def test_the_page_works_and_nothing_overlaps(written: tuple[str, Path], width: i
         assert notes["edges"] == 1 and notes["discs"] >= 40 and notes["missing"] > 0
     if name == "two targets":
         assert "target" in found["changes"] and notes["discs"] == 0
+    if name == "daily":
+        assert "hour" not in notes["figures"]
     if name == "odd names":
         assert notes["title"] == FOLDERS[name]["title"]

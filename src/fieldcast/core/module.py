@@ -41,7 +41,9 @@ class Configured(nn.Module):
         bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
         bound.apply_defaults()
         # A class without a constructor of its own has that of nn.Module, (*args, **kwargs), and no hyper-parameters.
-        starred = {name for name, p in bound.signature.parameters.items() if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+        starred = {
+            name for name, p in bound.signature.parameters.items() if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        }
         taken = {key: value for key, value in list(bound.arguments.items())[1:] if key not in {"spec", *starred}}
         object.__setattr__(self, "hyper", taken)
         return self

@@ -113,7 +113,24 @@ class Windows:
         return self._gather(starts, targets=True)
 
     def under(self, form: Form) -> Windows:
-        """The same windows in the form of a trained forecaster: its scaler, its calendar, its channels."""
+        """The same windows in the form of a forecaster: its scaler, its calendar, its channels.
+
+        Raises FieldcastError where sensors, step, look-back or horizon are others than the forecaster's.
+        """
+        if form is self.form:
+            return self
+        mine = self.form
+        if mine.nodes != form.nodes:
+            raise FieldcastError(
+                f"the windows have {len(mine.nodes)} sensors, the forecaster {len(form.nodes)}, or in another order: make "
+                "windows over the sensors that the forecaster was made for."
+            )
+        for what in ("lookback", "horizon", "frequency"):
+            if getattr(mine, what) != getattr(form, what):
+                raise FieldcastError(
+                    f"the {what} of the windows is {getattr(mine, what)}, the forecaster's {getattr(form, what)}: make "
+                    "windows with the forecaster's."
+                )
         other = copy.copy(self)
         other.form = form
         other._gather = Gather(self.readings, form)

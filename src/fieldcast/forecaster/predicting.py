@@ -27,8 +27,9 @@ def predict(
     """Forecast new readings of the same sensors, in any order, some of them missing, at other dates.
 
     ``origins`` are times of the last reading to use: None for the latest, "all" for every row with a full look-back, or
-    a list of timestamps, in UTC where the readings have a timezone unless they carry one. Unknown sensors, another step length, and too short a history are refused in a sentence;
-    a sensor that is absent counts as unobserved, with a warning.
+    a list of timestamps, in UTC where the readings have a timezone unless they carry one. Unknown sensors, another step
+    length, and too short a history are refused in a sentence; a sensor that is absent counts as unobserved, with a
+    warning.
     """
     form = forecaster.form
     readings = conform(readings, form, {form.nodes[i] for i in forecaster.inputs})

@@ -56,7 +56,7 @@ def score_picture(folder: str | Path, out_png: str | Path, target: str | None = 
         "axes.titlesize": 10,
         "axes.titleweight": "bold",
     }
-    with rc_context(style):
+    with rc_context(style):  # pyright: ignore[reportArgumentType]
         figure = Figure(figsize=(11, 4), layout="constrained", facecolor="white")
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.6))
         looks = _looks(run.scores["models"])
@@ -90,6 +90,8 @@ def _looks(models: list[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _draw_horizon(axes: Axes, run: RunFolder, target: str, looks: Mapping[str, dict[str, Any]]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     steps = np.arange(1, run.scores["protocol"]["horizon"] + 1)
     for model in run.scores["models"]:
         summary = view(model).get(run.rules[0])
@@ -104,7 +106,7 @@ def _draw_horizon(axes: Axes, run: RunFolder, target: str, looks: Mapping[str, d
             axes.fill_between(steps, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0)
     axes.set(title="Error by step ahead", xlabel="steps ahead", ylabel=_with_unit("MAE", run, target))
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=8, ncols=2, handlelength=3)
 
 
@@ -124,7 +126,8 @@ def _draw_forecast(axes: Axes, run: RunFolder, target: str, looks: Mapping[str, 
     baselines = [name for name in order if _kind(run, name) != "trained" and name in sample.models]
     for name in trained[:2] + baselines[:1]:
         forecast = sample.forecast[sample.models.index(name), step, rows, node, channel]
-        axes.plot(times, forecast, label=name, **(looks[name] | {"marker": "None"}))
+        look: dict[str, Any] = {**looks[name], "marker": "None"}
+        axes.plot(times, forecast, label=name, **look)
     locator = AutoDateLocator(maxticks=8)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))

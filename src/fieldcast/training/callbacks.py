@@ -27,11 +27,14 @@ class Watch(pl.Callback):
         self.best_epoch = -1
         self.weights: dict[str, torch.Tensor] = {}
         self.rows: list[dict[str, float]] = []
-        self.finished = False
         self._patience = module.options.patience
         self._log = log
         self._spent = 0.0
         self._since = time.perf_counter()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.rows and self._exhausted(int(self.rows[-1]["epoch"])):  # resumed after it had stopped early
+            trainer.should_stop = True
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._since = time.perf_counter()
@@ -49,22 +52,24 @@ class Watch(pl.Callback):
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"], "seconds": round(self._spent, 3),
         }  # fmt: skip
         self.rows.append(row)
-        if self._patience and epoch - self.best_epoch >= self._patience:
+        if self._exhausted(epoch):
             trainer.should_stop = True
-        self.finished = trainer.should_stop or epoch + 1 >= pl_module.options.max_epochs
         if self._log is not None and trainer.is_global_zero:
             write_atomically(self._log, _as_csv(self.rows))
+
+    def _exhausted(self, epoch: int) -> bool:
+        return self._patience > 0 and epoch - self.best_epoch >= self._patience
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "best": self.best, "best_epoch": self.best_epoch, "weights": self.weights, "rows": self.rows,
-            "spent": self._spent, "finished": self.finished,
+            "spent": self._spent,
         }  # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
         self.weights, self.rows = state_dict["weights"], state_dict["rows"]
-        self._spent, self.finished = state_dict["spent"], state_dict["finished"]
+        self._spent = state_dict["spent"]
 
 
 class SaveAtEnd(pl.Callback):

@@ -52,6 +52,7 @@ def fit(
     run that was never interrupted. A backbone that is solved and not trained is solved.
     """
     options = options or TrainingOptions()
+    windows = windows.under(forecaster.form)
     backbone = forecaster.backbone
     if not backbone.trainable and not any(p.requires_grad for p in forecaster.parameters()):
         backbone.fit_closed_form(windows)
@@ -104,6 +105,15 @@ def _run(
         module.train()
         try:
             trainer.fit(module, train, validation, ckpt_path=checkpoint if resume else None, weights_only=True)
+        except RuntimeError as error:
+            if "loading state_dict" not in str(error):
+                raise
+            said = f"the checkpoint {checkpoint} is of another model: resume with the settings that it was begun with."
+            raise FieldcastError(said) from None
+        except FieldcastError:
+            if watch.weights:
+                forecaster.load_state_dict(watch.weights)
+            raise
         finally:
             bar.close()
     if trainer.interrupted:

@@ -41,11 +41,11 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.trainer.train_dataloader.set_epoch(self.current_epoch)  # type: ignore[union-attr]
-        self.forecaster.progress.epoch = self.current_epoch
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         progress = self.forecaster.progress
-        progress.step = self.global_step
+        # Here and not when an epoch starts: a resume within an epoch does not start it again.
+        progress.step, progress.epoch = self.global_step, self.current_epoch
         x, ctx = self.forecaster.prepare(batch, teacher=True)
         assert batch.y is not None and batch.y_observed is not None
         loss = self.task.loss(self.forecaster, x, ctx, self.forecaster.rescale(batch.y), batch.y_observed)

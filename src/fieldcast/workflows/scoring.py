@@ -77,7 +77,8 @@ def score(forecaster: Forecaster, windows: Windows, part: str = "test", batch_si
 
     Only arrays in real units go to the evaluation; it never sees the model.
     """
-    form, readings = forecaster.form, windows.readings
+    windows = windows.under(forecaster.form)
+    form, readings = windows.form, windows.readings
     rules = ScoreRule.parse(readings.meta.scored_cells)
     first, stop = windows.split.train_rows
     target = readings.channel_index(form.targets)
@@ -125,7 +126,7 @@ class Evaluation:
 
 def evaluate(forecaster: Forecaster, windows: Windows, part: str = "test") -> Evaluation:
     """Score a forecaster on a part of the windows by the protocol (see :func:`score`)."""
-    scored = score(forecaster, windows.under(forecaster.form), part)
+    scored = score(forecaster, windows, part)
     return Evaluation(scored.scores(), scored.scores_beside(), protocol_of(windows, []))
 
 

@@ -28,8 +28,10 @@ function niceRange(values, count = 5) {
   return { low, high, ticks, step };
 }
 function tickText(value, step) {
-  const places = clamp(-Math.floor(Math.log10(step) + 1e-9) + (String(step).includes("25") ? 1 : 0), 0, 8);
-  const text = Math.abs(value) >= 10000 ? grouped(Number(value.toFixed(0))) : value.toFixed(places);
+  // As many decimals as the step itself has: with fewer, ticks of 2.5 would be labelled 3, 5, 8.
+  let places = 0;
+  while (places < 9 && Math.abs(step * 10 ** places - Math.round(step * 10 ** places)) > 1e-6 * 10 ** places * step) places++;
+  const text = Math.abs(value) >= 10000 && !places ? grouped(Number(value.toFixed(0))) : value.toFixed(places);
   return text.replace(/^-(0(\.0+)?)$/, "$1").replace("-", "\u2212");
 }
 const textWidth = (text, size = 12) => String(text).length * size * 0.6;

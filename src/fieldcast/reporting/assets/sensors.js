@@ -34,7 +34,7 @@ function drawStrip(context) {
   const host = $("strip-chart");
   const lost = errors.length - order.length;
   $("strip-title").innerHTML = caption(`Error of every sensor, sorted: ${model.name}`, `all steps together${lost ? `; ${lost} sensor${lost > 1 ? "s" : ""} without a scored cell` : ""}`);
-  const width = widthOf(host, true);
+  const width = widthOf(host, !$("map-chart"));
   const height = 250;
   const range = niceRange(order.length ? [0, ...order.map((node) => errors[node])] : [], 4);
   const texts = range.ticks.map((tick) => tickText(tick, range.step ?? 1));

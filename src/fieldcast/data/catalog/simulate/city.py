@@ -165,8 +165,8 @@ class _Sensors:
         self._rng = rng
         self.gain = (1 + 0.025 * rng.standard_normal(nodes)).astype(np.float32)
         self.free_speed = np.clip(66.5 + 2.5 * rng.standard_normal(nodes), 58, 71).astype(np.float32)
-        self._noise = rng.lognormal(np.log(1.2), 0.5, nodes).astype(np.float32)
-        self._memory = np.float32(np.exp(-minutes / 30))
+        self._noise = rng.lognormal(np.log(1.2), 0.5, nodes).astype(np.float32) * np.float32((TICK / minutes) ** 0.25)
+        self._memory = np.float32(np.exp(-minutes / 20))
         self._drift = rng.standard_normal(nodes, dtype=np.float32)
 
     def speed(self, passed: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -175,7 +175,7 @@ class _Sensors:
         fresh = self._rng.standard_normal(nodes, dtype=np.float32)
         self._drift = self._memory * self._drift + np.sqrt(1 - self._memory**2) * fresh
         crowded = np.square(np.square(passed))
-        speed = self.free_speed * (0.04 + 0.96 * share) * (1 - 0.07 * passed - 0.07 * crowded) + 1.5 * self._drift
+        speed = self.free_speed * (0.04 + 0.96 * share) * (1 - 0.07 * passed - 0.07 * crowded) + 1.9 * self._drift
         noise = self._rng.standard_normal(nodes, dtype=np.float32)
         noise -= 0.3 * np.square(noise)  # one slow lorry tells more than one fast car
         deviation = self._noise / np.sqrt(0.15 + passed) + 9.0 * share * (1 - share)  # fewer vehicles, rougher means
@@ -202,7 +202,7 @@ class _Capacity:
     def next(self, tick: int) -> np.ndarray:
         for node, left in self._changes.get(tick, ()):
             self._left[node] = left
-        self._chance = 0.90 * self._chance + 0.018 * self._rng.standard_normal(len(self._chance), dtype=np.float32)
+        self._chance = 0.90 * self._chance + 0.014 * self._rng.standard_normal(len(self._chance), dtype=np.float32)
         return self._left * np.maximum(1 + self._chance, 0.1)
 
 

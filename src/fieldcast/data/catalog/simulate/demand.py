@@ -92,17 +92,17 @@ class Demand:
         self._profiles = weekly_profiles(clusters)
         self._road, self._entering, self._rng = roads.road, layout.entering, rng
         days = -(-ticks // TICKS_PER_DAY)
-        mood = 0.03 * rng.standard_normal((days, 1)) + 0.035 * rng.standard_normal((days, count))
+        mood = 0.02 * rng.standard_normal((days, 1)) + 0.02 * rng.standard_normal((days, count))
         self._mood = np.exp(mood).astype(np.float32)
-        self._late = np.rint(1.5 * rng.standard_normal((days, count))).astype(np.int64)  # ticks
+        self._late = np.rint(1.0 * rng.standard_normal((days, count))).astype(np.int64)  # ticks
         self._along = np.zeros(count, dtype=np.float32)
         self._local = np.zeros(len(roads.road), dtype=np.float32)
 
     def next(self, tick: int) -> np.ndarray:
         """Vehicles that want to enter at each sensor, a minute, in units of capacity: float32 [N]."""
         day = tick // TICKS_PER_DAY
-        self._along = 0.98 * self._along + 0.010 * self._rng.standard_normal(self._along.shape, dtype=np.float32)
-        self._local = 0.90 * self._local + 0.045 * self._rng.standard_normal(self._local.shape, dtype=np.float32)
+        self._along = 0.98 * self._along + 0.006 * self._rng.standard_normal(self._along.shape, dtype=np.float32)
+        self._local = 0.90 * self._local + 0.035 * self._rng.standard_normal(self._local.shape, dtype=np.float32)
         hour = (_FIRST_TICK + tick + self._late[day]) % self._profiles.shape[1]
         wanted = self._profiles[self.road_cluster, hour] * self._mood[day] * (1 + self._along)
         return np.maximum(self._entering * wanted[self._road] * (1 + self._local), 0)

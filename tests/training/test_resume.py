@@ -1,0 +1,154 @@
+"""A run that was killed and resumed is the run that was never interrupted, to the bit."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+
+from fieldcast.errors import FieldcastError
+from fieldcast.forecaster import Forecaster
+from fieldcast.training.fitting import CHECKPOINT, LOG, History
+from tests.training.common import RUN, at_moment, same_bits, train, without_seconds
+
+ROOT = Path(__file__).resolve().parents[2]
+MOMENTS = (
+    "step:1", "step:2", "step:3", "step:5", "step:6", "step:9", "step:12", "step:17", "step:23",
+    "validation:0", "validation:1", "validation:3", "before_save:0", "before_save:2", "after_save:0", "after_save:1",
+    "after_save:3", "write:1", "write:2", "write:3", "write:6", "rename:1", "rename:3", "rename:9",
+)  # fmt: skip
+
+
+@cache
+def uninterrupted(patience: int = 0) -> tuple[Forecaster, History]:
+    return train(None, dataclasses.replace(RUN, patience=patience))
+
+
+def logged(folder: Path) -> list[dict[str, str]]:
+    with open(folder / LOG, encoding="utf-8") as handle:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(handle)]
+
+
+def assert_the_same(forecaster: Forecaster, history: History, folder: Path, patience: int = 0) -> None:
+    expected, rows = uninterrupted(patience)
+    assert without_seconds(history.rows) == without_seconds(rows.rows)
+    assert (history.best_epoch, history.best_score) == (rows.best_epoch, rows.best_score)
+    assert same_bits(forecaster, expected)
+    assert logged(folder) == [{key: str(value) for key, value in row.items()} for row in without_seconds(rows.rows)]
+
+
+def test_two_runs_from_one_seed_are_one(tmp_path: Path) -> None:
+    assert_the_same(*train(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_resumed_from_the_disk_as_it_stood(moment: str, tmp_path: Path) -> None:
+    """What a kill leaves is what lies on disk at that moment: a copy of the folder, taken then, is resumed."""
+    copy = tmp_path / "copy"
+    undo = at_moment(moment, lambda: shutil.copytree(tmp_path / "run", copy) if (tmp_path / "run").exists() else None)
+    try:
+        train(tmp_path / "run")
+    finally:
+        undo()
+    assert_the_same(*train(copy, resume=True), copy)
+
+
+@pytest.mark.parametrize("moment", ["step:9", "after_save:1", "after_save:2", "before_save:3"])
+def test_early_stopping_is_resumed_too(moment: str, tmp_path: Path) -> None:
+    options = dataclasses.replace(RUN, patience=1, max_epochs=30, learning_rate=0.2)
+    expected = train(None, options)
+    assert 3 <= len(expected[1].rows) < 30
+    last = f"after_save:{len(expected[1].rows) - 1}"
+    for when in (moment, last):
+        run, copy = tmp_path / f"run{when[-1]}{when[:4]}", tmp_path / f"copy{when[-1]}{when[:4]}"
+        undo = at_moment(when, lambda run=run, copy=copy: shutil.copytree(run, copy))  # type: ignore[misc]
+        try:
+            train(run, options)
+        finally:
+            undo()
+        if copy.exists():
+            forecaster, history = train(copy, options, resume=True)
+            assert without_seconds(history.rows) == without_seconds(expected[1].rows), when
+            assert same_bits(forecaster, expected[0])
+
+
+def killed(folder: Path, moment: str) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "tests.training.child", str(folder), moment]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == -signal.SIGKILL, result.stderr[-2000:]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is of POSIX systems")
+def test_a_run_killed_four_times(tmp_path: Path) -> None:
+    """Each life goes on from where the one before was killed; the last is this process."""
+    for moment in ("step:3", "validation:1", "write:3", "after_save:2"):
+        killed(tmp_path, moment)
+    assert_the_same(*train(tmp_path, resume=True), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is of POSIX systems")
+@pytest.mark.parametrize(
+    "moment",
+    ["step:1", "step:9", "step:17", "validation:0", "validation:2", "before_save:1", "after_save:3", "write:1", "rename:4"],
+)
+def test_killed_once_and_resumed_once(moment: str, tmp_path: Path) -> None:
+    killed(tmp_path, moment)
+    assert_the_same(*train(tmp_path, resume=True), tmp_path)
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
+    train(tmp_path)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    assert_the_same(*train(tmp_path, resume=True), tmp_path)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_resuming_what_never_began_starts_it(tmp_path: Path) -> None:
+    assert_the_same(*train(tmp_path, resume=True), tmp_path)
+
+
+def test_resuming_without_a_folder_is_told() -> None:
+    with pytest.raises(FieldcastError, match="give folder"):
+        train(None, resume=True)
+
+
+def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
+    train(tmp_path, dataclasses.replace(RUN, max_epochs=1))
+    path = tmp_path / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(FieldcastError, match="is damaged: remove it and train again"):
+        train(tmp_path, resume=True)
+
+
+def test_a_checkpoint_of_another_model_is_told(tmp_path: Path) -> None:
+    from fieldcast.forecaster import create
+    from fieldcast.training.fitting import fit
+    from tests.training.common import Curious, windows
+
+    train(tmp_path, dataclasses.replace(RUN, max_epochs=1))
+    with pytest.raises(FieldcastError, match="another model") as caught:
+        fit(create(Curious, windows(), width=9), windows(), RUN, folder=tmp_path, resume=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_fresh_run_does_not_take_up_an_old_checkpoint(tmp_path: Path) -> None:
+    train(tmp_path, dataclasses.replace(RUN, learning_rate=0.5))
+    assert_the_same(*train(tmp_path), tmp_path)
+
+
+def test_training_leaves_the_generator_of_the_caller_alone() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    train(None, dataclasses.replace(RUN, max_epochs=1))
+    assert torch.equal(torch.get_rng_state(), before)
