@@ -66,6 +66,16 @@ def test_a_sensor_that_is_off_is_never_seen(subject: Subject) -> None:
     assert torch.equal(forecaster.forecast(dataclasses.replace(batch, x=x, observed=observed)), expected)
 
 
+@pytest.mark.parametrize("stages", [STACK, ("read_out", "node_adapter")], ids="+".join)
+def test_a_sensor_that_a_compacted_model_does_not_read_is_never_seen(stages: tuple[str, ...]) -> None:
+    subject = Subject("stid", stages)
+    compact, batch = subject.build().renode(KEPT, keep_outputs=True), subject.batch()
+    x, observed = batch.x.clone(), batch.observed.clone()
+    x[:, :, OFF], observed[:, :, OFF] = 1e4, ~observed[:, :, OFF]
+    other = dataclasses.replace(batch, x=x, observed=observed)
+    assert torch.equal(compact.forecast(other), compact.forecast(batch))
+
+
 @pytest.mark.parametrize("subject", NODES, ids=str)
 def test_compaction_of_inputs_equals_hard_masking(subject: Subject) -> None:
     forecaster, batch = subject.build(), subject.batch()

@@ -114,6 +114,13 @@ def test_a_type_error_inside_a_model_is_no_users_mistake() -> None:
     assert not isinstance(caught.value, FieldcastError)
 
 
+@pytest.mark.parametrize("what", ["graph", "grid", "coordinates"])
+def test_what_a_model_needs_and_the_data_lack_is_named(what: str) -> None:
+    needy = type("Needy", (type(Subject("stid").build().backbone),), {f"needs_{what}": True})
+    form = dataclasses.replace(tiny_windows(Sizes()).form, coordinates=None, grid=None)
+    refused(create, needy, form, match=f"the backbone Needy needs (a )?{what}, which")
+
+
 def test_something_that_is_no_stage_is_refused() -> None:
     refused(create, "stid", tiny_windows(Sizes()), [nn.Identity()], match="Identity is no stage")
 

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from fieldcast.errors import FieldcastError
-from fieldcast.forecaster import Forecaster
-from fieldcast.training.fitting import CHECKPOINT, LOG, History
-from tests.training.common import RUN, at_moment, same_bits, train, without_seconds
+from fieldcast.forecaster import Forecaster, create
+from fieldcast.training.fitting import CHECKPOINT, LOG, History, fit
+from tests.training.common import RUN, Curious, at_moment, same_bits, train, windows, without_seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 MOMENTS = (
@@ -29,8 +29,8 @@ MOMENTS = (
 
 
 @cache
-def uninterrupted(patience: int = 0) -> tuple[Forecaster, History]:
-    return train(None, dataclasses.replace(RUN, patience=patience))
+def uninterrupted() -> tuple[Forecaster, History]:
+    return train(None)
 
 
 def logged(folder: Path) -> list[dict[str, str]]:
@@ -38,8 +38,8 @@ def logged(folder: Path) -> list[dict[str, str]]:
         return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(handle)]
 
 
-def assert_the_same(forecaster: Forecaster, history: History, folder: Path, patience: int = 0) -> None:
-    expected, rows = uninterrupted(patience)
+def assert_the_same(forecaster: Forecaster, history: History, folder: Path) -> None:
+    expected, rows = uninterrupted()
     assert without_seconds(history.rows) == without_seconds(rows.rows)
     assert (history.best_epoch, history.best_score) == (rows.best_epoch, rows.best_score)
     assert same_bits(forecaster, expected)
@@ -62,23 +62,23 @@ def test_resumed_from_the_disk_as_it_stood(moment: str, tmp_path: Path) -> None:
     assert_the_same(*train(copy, resume=True), copy)
 
 
-@pytest.mark.parametrize("moment", ["step:9", "after_save:1", "after_save:2", "before_save:3"])
+STOPPED = dataclasses.replace(RUN, patience=2, max_epochs=30, learning_rate=0.2, schedule="constant")
+
+
+@pytest.mark.parametrize("moment", ["step:9", "after_save:1", "last"])
 def test_early_stopping_is_resumed_too(moment: str, tmp_path: Path) -> None:
-    options = dataclasses.replace(RUN, patience=1, max_epochs=30, learning_rate=0.2)
-    expected = train(None, options)
-    assert 3 <= len(expected[1].rows) < 30
-    last = f"after_save:{len(expected[1].rows) - 1}"
-    for when in (moment, last):
-        run, copy = tmp_path / f"run{when[-1]}{when[:4]}", tmp_path / f"copy{when[-1]}{when[:4]}"
-        undo = at_moment(when, lambda run=run, copy=copy: shutil.copytree(run, copy))  # type: ignore[misc]
-        try:
-            train(run, options)
-        finally:
-            undo()
-        if copy.exists():
-            forecaster, history = train(copy, options, resume=True)
-            assert without_seconds(history.rows) == without_seconds(expected[1].rows), when
-            assert same_bits(forecaster, expected[0])
+    forecaster, history = train(None, STOPPED)
+    epochs = len(history.rows)
+    assert 3 <= epochs < 30 and epochs == history.best_epoch + 3
+    copy = tmp_path / "copy"
+    when = f"after_save:{epochs - 1}" if moment == "last" else moment
+    undo = at_moment(when, lambda: shutil.copytree(tmp_path / "run", copy))  # type: ignore[arg-type,return-value]
+    try:
+        train(tmp_path / "run", STOPPED)
+    finally:
+        undo()
+    again, rows = train(copy, STOPPED, resume=True)
+    assert without_seconds(rows.rows) == without_seconds(history.rows) and same_bits(again, forecaster)
 
 
 def killed(folder: Path, moment: str) -> None:
@@ -89,9 +89,9 @@ def killed(folder: Path, moment: str) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is of POSIX systems")
-def test_a_run_killed_four_times(tmp_path: Path) -> None:
+def test_a_run_killed_three_times(tmp_path: Path) -> None:
     """Each life goes on from where the one before was killed; the last is this process."""
-    for moment in ("step:3", "validation:1", "write:3", "after_save:2"):
+    for moment in ("step:9", "validation:2", "write:2"):
         killed(tmp_path, moment)
     assert_the_same(*train(tmp_path, resume=True), tmp_path)
 
@@ -132,10 +132,6 @@ def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_model_is_told(tmp_path: Path) -> None:
-    from fieldcast.forecaster import create
-    from fieldcast.training.fitting import fit
-    from tests.training.common import Curious, windows
-
     train(tmp_path, dataclasses.replace(RUN, max_epochs=1))
     with pytest.raises(FieldcastError, match="another model") as caught:
         fit(create(Curious, windows(), width=9), windows(), RUN, folder=tmp_path, resume=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sparse
@@ -31,7 +32,7 @@ class Graph:
             raise FieldcastError(f"edge_index has shape {self.edge_index.shape}: give [2, edges].")
         if self.edge_weight.shape != (self.edge_index.shape[1],):
             raise FieldcastError(
-                f"there are {self.edge_index.shape[1]} edges and {self.edge_weight.shape} weights: give one weight an edge."
+                f"there are {self.edge_index.shape[1]} edges and {self.edge_weight.shape} weights: give one each."
             )
         if self.edge_index.size and not 0 <= self.edge_index.min() <= self.edge_index.max() < self.nodes:
             raise FieldcastError(f"an edge leads to a node outside 0..{self.nodes - 1}: number nodes from 0.")
@@ -41,7 +42,7 @@ class Graph:
     @classmethod
     def from_adjacency(cls, matrix: np.ndarray | sparse.spmatrix) -> Graph:
         """A graph from an adjacency matrix [N, N], entry (i, j) the weight of the edge from i to j."""
-        entries = sparse.coo_matrix(matrix)
+        entries: Any = sparse.coo_matrix(matrix)  # scipy's own types allow a shape of None
         if entries.shape[0] != entries.shape[1]:
             raise FieldcastError(f"the adjacency matrix has shape {entries.shape}: give a square one.")
         keep = entries.data != 0
@@ -79,7 +80,7 @@ class Graph:
         if degree is None:
             degree = np.asarray(matrix.sum(axis=1)).ravel()
         inverse = np.divide(1.0, degree, out=np.zeros_like(degree, dtype=np.float64), where=degree != 0)
-        return sparse.csr_matrix(sparse.diags(inverse) @ matrix).astype(np.float32)
+        return sparse.csr_matrix(sparse.diags(inverse) @ matrix, dtype=np.float32)
 
     def renode(self, index: np.ndarray) -> Graph:
         """The induced graph over nodes ``index`` int64 [new N] (-1: a new node without edges), normaliser frozen."""

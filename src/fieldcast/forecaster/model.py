@@ -256,12 +256,12 @@ def _construct(cls: type[Backbone], spec: Spec, hyper: Mapping[str, Any]) -> Bac
 
 def _check_needs(cls: type[Backbone], spec: Spec) -> None:
     needs = (
-        ("graph", cls.needs_graph, spec.graph), ("grid", cls.needs_grid, spec.grid),
+        ("a graph", cls.needs_graph, spec.graph), ("a grid", cls.needs_grid, spec.grid),
         ("coordinates", cls.needs_coordinates, spec.coordinates),
     )  # fmt: skip
     for what, needed, given in needs:
         if needed and given is None:
-            raise FieldcastError(f"the backbone {cls.__name__} needs a {what}, which these data do not have: give one.")
+            raise FieldcastError(f"the backbone {cls.__name__} needs {what}, which these data do not have: add it.")
     if spec.lookback < cls.min_lookback():
         raise FieldcastError(
             f"the backbone {cls.__name__} needs a look-back of {cls.min_lookback()} steps or more, not {spec.lookback}."

@@ -31,6 +31,7 @@ class Watch(pl.Callback):
         self._log = log
         self._spent = 0.0
         self._since = time.perf_counter()
+        self._rate = math.nan
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.rows and self._exhausted(int(self.rows[-1]["epoch"])):  # resumed after it had stopped early
@@ -38,6 +39,9 @@ class Watch(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._since = time.perf_counter()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        self._rate = trainer.optimizers[0].param_groups[0]["lr"]  # at the end of the epoch it is the next one's
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, TrainingModule)
@@ -49,7 +53,7 @@ class Watch(pl.Callback):
         self._spent += time.perf_counter() - self._since
         row = {
             "epoch": epoch, "step": trainer.global_step, "train_loss": pl_module.take_train_loss(), **scores,
-            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"], "seconds": round(self._spent, 3),
+            "learning_rate": self._rate, "seconds": round(self._spent, 3),
         }  # fmt: skip
         self.rows.append(row)
         if self._exhausted(epoch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,7 @@ def _run(
     watch = Watch(module, None if folder is None else folder / LOG)
     bar = Bar(label)
     callbacks = [resumable, watch, *([bar] if progress else []), SaveAtEnd(resumable)]
+    on_interrupt = signal.getsignal(signal.SIGINT)
     with _quiet():
         trainer = pl.Trainer(
             max_epochs=options.max_epochs,
@@ -113,11 +115,15 @@ def _run(
         except FieldcastError:
             if watch.weights:
                 forecaster.load_state_dict(watch.weights)
+            forecaster.eval()
             raise
+        except SystemExit:  # Lightning's answer to Ctrl-C, with every further one ignored
+            if not trainer.interrupted:
+                raise
+            signal.signal(signal.SIGINT, on_interrupt)
+            raise KeyboardInterrupt from None
         finally:
             bar.close()
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     if not watch.weights:
         raise FieldcastError("no epoch had a finite validation score: look at the validation rows and the learning rate.")
     forecaster.load_state_dict(watch.weights)
@@ -125,13 +131,13 @@ def _run(
     return History(watch.rows, watch.best_epoch, watch.best)
 
 
-class _quiet(warnings.catch_warnings):  # noqa: N801
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
     """Lightning's hints (worker counts, unused GPUs) are not for our users; its errors are."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
+    with warnings.catch_warnings():
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.ERROR)
         for message in (".*does not have many workers.*", ".*GPU available but not used.*", ".*Starting from v1.9.*"):
             warnings.filterwarnings("ignore", message)
         warnings.filterwarnings("ignore", module=r"lightning\..*")
+        yield

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from fieldcast.core.task import Forecasting, LossName
-from fieldcast.errors import FieldcastError
+from fieldcast.errors import FieldcastError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,17 @@ class TrainingOptions:
     save_every: int = 500
 
     def __post_init__(self) -> None:
-        positive = ("max_epochs", "batch_size", "learning_rate", "step_size", "gamma")
+        hints = get_type_hints(type(self))
+        for name, value in asdict(self).items():
+            choices = get_args(hints[name]) if get_origin(hints[name]) is Literal else (value,)
+            if value not in choices:
+                raise FieldcastError(f"{name} is '{value}'{did_you_mean(str(value), choices)}: choose {', '.join(choices)}.")
+        positive = ("max_epochs", "batch_size", "learning_rate", "step_size", "gamma", "huber_delta")
         for name in positive:
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise FieldcastError(f"{name} is {getattr(self, name)}: give a positive number.")
         for name in ("weight_decay", "clip_norm", "patience", "save_every"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise FieldcastError(f"{name} is {getattr(self, name)}: give zero or more.")
 
     def task(self) -> Forecasting:

@@ -70,14 +70,16 @@ def simulate_city(
         nodes: sensors, 1 or more; one stands for about 1.6 km of a carriageway.
         days: how long, unless ``steps`` gives the number of rows.
         frequency: the step, a multiple of 5 minutes that divides a day; a reading is the mean over its step.
-        missing: share of the cells that are missing, less than 1; ``outages`` of it in blocks of hours.
+        missing: share of the cells that are missing, less than 1.
+        outages: share of the missing cells that are missing in blocks of hours.
         incidents: how many to expect for each sensor and day; each takes 35 to 75 % of the capacity for a while.
         unit: of the speed, ``mph`` or ``km/h``.
         flow: add the channel ``flow`` in veh/h.
         clusters: how many demand profiles there are; roads take them in turn.
-        useless: sensors that show white noise. ``dead``: ones that show a constant. ``duplicates``: ones that repeat
-            another sensor. No sensor is two of these.
-        driven: sensors that a hub drives with a lag of about half an hour.
+        useless: how many sensors show white noise; no sensor is two of this and the next three.
+        dead: how many show a constant.
+        duplicates: how many repeat another sensor, to the bit.
+        driven: how many a hub drives with a lag of about half an hour; 0 for no hub.
         own_dynamics: standard deviation, in ``unit``, of a dynamics that every sensor has of its own.
 
     Planting sensors leaves the readings of the others as they are, up to where outages fall.
@@ -87,13 +89,16 @@ def simulate_city(
     Raises FieldcastError on values that cannot be simulated.
     """
     minutes = _minutes(frequency)
-    rows = days * 24 * 60 // minutes if steps is None else steps
+    rows = int(days * 24 * 60 // minutes) if steps is None else steps
     _check(nodes, rows, missing, outages, incidents, unit, own_dynamics)
     _check_counts(useless=useless, dead=dead, duplicates=duplicates, driven=driven)
-    if clusters < 1:
-        raise FieldcastError(f"clusters is {clusters!r}: give 1 or more.")
+    if clusters < 1 or seed < 0:
+        name, value, least = ("seed", seed, 0) if seed < 0 else ("clusters", clusters, 1)
+        raise FieldcastError(f"{name} is {value!r}: give a whole number of {least} or more.")
     scale = _SCALE[unit]
-    laying, usual, asking, failing, sensing, planting, living, losing = np.random.default_rng(seed).spawn(8)
+    # A stream for each part, so that an option changes nothing but what it is about.
+    streams = np.random.default_rng(seed).spawn(10)
+    laying, usual, asking, failing, varying, sensing, counting, planting, living, losing = streams
 
     roads = lay_roads(nodes, laying)
     layout = lay_out(roads, usual)
@@ -101,7 +106,7 @@ def simulate_city(
     span = minutes // TICK
     demand = Demand(roads, layout, clusters, rows * span, asking)
     events = draw_incidents(nodes, rows * span, incidents / TICKS_PER_DAY, failing)
-    sensors = _Sensors(nodes, minutes, sensing)
+    sensors = _Sensors(nodes, minutes, sensing, counting)
     own = _OwnDynamics(nodes, own_dynamics / scale, living)
     plants = draw_plants(
         roads.following, rows, minutes, scale,
@@ -109,7 +114,7 @@ def simulate_city(
     )  # fmt: skip
 
     values = np.empty((rows, nodes, 1 + flow), dtype=np.float32)
-    road_state = _Capacity(nodes, events, failing)
+    road_state = _Capacity(nodes, events, varying)
     for row in range(rows):
         passed, share = np.zeros(nodes, dtype=np.float32), np.zeros(nodes, dtype=np.float32)
         for tick in range(row * span, (row + 1) * span):
@@ -124,7 +129,11 @@ def simulate_city(
             values[row, :, 1] = sensors.flow(passed)
     apply_plants(values, plants, _LOWEST * scale, _HIGHEST * scale, planting)
     lost = lose_readings(values, missing, outages, minutes, losing)
-    values[:, plants.duplicates[0]] = values[:, plants.duplicates[1]]
+    copies, copied = plants.duplicates
+    values[:, copies] = values[:, copied]
+    lost = [outage for outage in lost if outage.node not in copies]
+    for copy, original in plants.duplicates.T.tolist():
+        lost += [outage._replace(node=copy) for outage in lost if outage.node == original]
 
     meta = Meta(
         name="simulated_city",
@@ -139,7 +148,10 @@ def simulate_city(
         values, start=_START, frequency=frequency, nodes=roads.names, channels=("speed", "flow")[: 1 + flow],
         coordinates=roads.coordinates, meta=meta, source="the simulated city", copy=False,
     )  # fmt: skip
-    planted = np.zeros((2, nodes), dtype=np.float32) if not own_dynamics else np.stack([own.first, own.second])
+    planted = np.stack([own.first, own.second]) * np.float32(own_dynamics > 0)
+    planted[:, np.concatenate([plants.useless, plants.dead])] = 0
+    for array in (sensors.gain, sensors.free_speed, planted):  # what a copy shows is what the copied sensor made
+        array[..., copies] = array[..., copied]
     truth = Truth(
         gain=sensors.gain,
         free_speed=sensors.free_speed * np.float32(scale),
@@ -153,7 +165,7 @@ def simulate_city(
         own_dynamics=planted,
         hub=plants.hub,
         incidents=tuple(Incident(e.node, e.start // span, -(-e.end // span), e.capacity_left) for e in events),
-        outages=lost,
+        outages=tuple(sorted(lost, key=lambda outage: (outage.start, outage.node))),
     )
     return Simulation(readings, roads.graph, truth)
 
@@ -161,8 +173,8 @@ def simulate_city(
 class _Sensors:
     """How sensors show what passes them: gain, a slow drift of the drivers' speed, noise that is larger in queues."""
 
-    def __init__(self, nodes: int, minutes: int, rng: np.random.Generator):
-        self._rng = rng
+    def __init__(self, nodes: int, minutes: int, rng: np.random.Generator, counting: np.random.Generator):
+        self._rng, self._counting = rng, counting
         self.gain = (1 + 0.025 * rng.standard_normal(nodes)).astype(np.float32)
         self.free_speed = np.clip(66.5 + 2.5 * rng.standard_normal(nodes), 58, 71).astype(np.float32)
         self._noise = rng.lognormal(np.log(1.2), 0.5, nodes).astype(np.float32) * np.float32((TICK / minutes) ** 0.25)
@@ -183,7 +195,7 @@ class _Sensors:
 
     def flow(self, passed: np.ndarray) -> np.ndarray:
         """Vehicles per hour, whole ones: float32 [N]."""
-        noise = self._rng.standard_normal(len(passed), dtype=np.float32)
+        noise = self._counting.standard_normal(len(passed), dtype=np.float32)
         return np.rint(_LANES * passed * np.maximum(1 + 0.04 * noise, 0))
 
 
@@ -202,7 +214,7 @@ class _Capacity:
     def next(self, tick: int) -> np.ndarray:
         for node, left in self._changes.get(tick, ()):
             self._left[node] = left
-        self._chance = 0.90 * self._chance + 0.014 * self._rng.standard_normal(len(self._chance), dtype=np.float32)
+        self._chance = 0.90 * self._chance + 0.012 * self._rng.standard_normal(len(self._chance), dtype=np.float32)
         return self._left * np.maximum(1 + self._chance, 0.1)
 
 

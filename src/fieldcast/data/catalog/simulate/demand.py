@@ -87,8 +87,8 @@ class Demand:
 
     def __init__(self, roads: Roads, layout: Layout, clusters: int, ticks: int, rng: np.random.Generator):
         count = roads.roads
-        road = np.arange(count)
-        self.road_cluster = (road + (road // 2) % 2) % clusters  # parallel ways alternate in which end they lead to
+        corridor, way = np.divmod(np.arange(count), 2)
+        self.road_cluster = (2 * corridor + (way + corridor) % 2) % clusters  # not all ways into the city run alike
         self._profiles = weekly_profiles(clusters)
         self._road, self._entering, self._rng = roads.road, layout.entering, rng
         days = -(-ticks // TICKS_PER_DAY)

@@ -53,7 +53,7 @@ def draw_plants(
     driven: int,
     rng: np.random.Generator,
 ) -> Plants:
-    """Choose different sensors for each role; a copy copies the next sensor downstream where that is an ordinary one."""
+    """Choose different sensors for each role; a copy copies the next sensor downstream where that one has no role."""
     nodes = len(following)
     wanted = useless + dead + duplicates
     ordinary_needed = max(1 if duplicates else 0, driven + 1 if driven else 0)
@@ -67,7 +67,9 @@ def draw_plants(
     copies, ordinary = np.sort(parts[2]), parts[3]
     copied = following[copies]
     unfit = (copied < 0) | ~np.isin(copied, ordinary)
-    copied = np.where(unfit, ordinary[rng.integers(0, max(len(ordinary), 1), len(copies))] if duplicates else -1, copied)
+    copied = np.where(
+        unfit, ordinary[rng.integers(0, max(len(ordinary), 1), len(copies))] if duplicates else -1, copied
+    )
     hub = None
     if driven:
         lag = max(1, round(_HUB_LAG / minutes))
@@ -103,7 +105,7 @@ def apply_plants(values: np.ndarray, plants: Plants, lowest: float, highest: flo
 
 def lose_readings(
     values: np.ndarray, missing: float, outages: float, minutes: int, rng: np.random.Generator
-) -> tuple[Outage, ...]:
+) -> list[Outage]:
     """Set a share ``missing`` of the cells of ``values`` [time, N, C] to NaN, in place; ``outages`` of it in blocks.
 
     A sensor loses all its channels at once. Blocks last 6 hours on average, and never more than a third of the rows.
@@ -128,4 +130,4 @@ def lose_readings(
     if share > 0:
         for row in range(rows):
             values[row, rng.random(nodes, dtype=np.float32) < share] = np.nan
-    return tuple(sorted(blocks, key=lambda outage: (outage.start, outage.node)))
+    return blocks

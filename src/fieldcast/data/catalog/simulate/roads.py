@@ -115,10 +115,8 @@ def _junctions(
     for number in range(roads):
         place = along[first[number] : first[number + 1]]
         ways = crossed[number // 2]
-        if number % 2 == 0:
-            position = np.searchsorted(place, ways)
-        else:
-            position = len(place) - np.searchsorted(place[::-1], ways)
+        forward = number % 2 == 0
+        position = np.searchsorted(place, ways) if forward else len(place) - np.searchsorted(place[::-1], ways)
         before.append(np.where(position > 0, first[number] + position - 1, -1))
         behind.append(np.where(position < len(place), first[number] + position, -1))
     source, target = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]

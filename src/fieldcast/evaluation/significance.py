@@ -1,0 +1,114 @@
+"""Differences between two models: paired by window, resampled by day and by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fieldcast.errors import FieldcastError
+from fieldcast.evaluation.sums import STATISTICS, ScoreSums
+
+FEWEST_DAYS = 10
+"""With fewer test days a bootstrap over days says nothing: only the size of a difference is reported."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """MAE of a model minus MAE of the reference (negative: the model is better), mean over horizons.
+
+    ``low`` and ``high`` are the 95 % percentile interval and ``p`` the two-sided bootstrap value, None where there are
+    fewer than ten test days.
+    """
+
+    difference: float
+    relative: float
+    low: float | None
+    high: float | None
+    p: float | None
+    days: int
+    seeds: int
+
+
+def paired_difference(
+    model: Sequence[ScoreSums], reference: Sequence[ScoreSums], channel: str | None = None, *, draws: int = 2000,
+    seed: int = 0,
+) -> Difference:  # fmt: skip
+    """Compare two models on the same windows, seed by seed.
+
+    d = mean over seeds s of [M(model, s) - M(reference, s)], M = mean over horizons of sum_days |e| / sum_days n. One
+    draw of the bootstrap takes seeds with replacement and, within each, days with replacement, the same for both models;
+    the interval holds the middle 95 % of d, p = 2 min(share of d <= 0, share of d >= 0), at least 2 / (draws + 1).
+    A model without seeds (a baseline) stands against every seed of the other.
+
+    Raises FieldcastError where days, cells or seeds of the two do not match.
+    """
+    pairs = max(len(model), len(reference))
+    for what, runs in (("model", model), ("reference", reference)):
+        if len(runs) not in (1, pairs):
+            raise FieldcastError(f"the {what} has {len(runs)} seeds and the other {pairs}: compare equal seeds.")
+    first = model[0]
+    if not all(np.array_equal(first.days, other.days) for other in (*model, *reference)) or len(first.days) == 0:
+        raise FieldcastError("the two models were scored on different days: score them on the same windows.")
+    errors, counts = [], []
+    for runs in (model, reference):
+        tables = [_daily(run, channel) for run in runs]
+        tables = tables * pairs if len(tables) == 1 else tables
+        errors.append(np.stack([error for error, _ in tables]))  # [S, D, H]
+        counts.append(np.stack([count for _, count in tables]))
+    if not np.array_equal(counts[0], counts[1]):
+        raise FieldcastError("the two models were scored on different cells: score them by the same rule.")
+    days = errors[0].shape[1]
+    everything = np.ones((1, days))
+    base = float(np.mean([_mean_error(e, n, everything) for e, n in zip(errors[1], counts[1], strict=True)]))
+    size = float(np.mean([_mean_error(e, n, everything) for e, n in zip(errors[0], counts[0], strict=True)])) - base
+    relative = size / base if base else np.nan
+    if days < FEWEST_DAYS:
+        return Difference(size, relative, None, None, None, days, pairs)
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(pairs, size=(draws, pairs))  # which seed stands in each place
+    drawn = rng.multinomial(days, np.full(days, 1 / days), size=(draws, pairs)).astype(np.float64)  # [R, S, D]
+    resampled = np.zeros((draws, pairs))
+    for s in range(pairs):
+        here = chosen == s
+        for sign, error, count in ((1, errors[0][s], counts[0][s]), (-1, errors[1][s], counts[1][s])):
+            resampled[here] += sign * _mean_error(error, count, drawn[here])
+    differences = resampled.mean(axis=1)  # [R]
+    differences = differences[np.isfinite(differences)]
+    low, high = np.quantile(differences, [0.025, 0.975])
+    share = min((differences <= 0).sum(), (differences >= 0).sum())
+    p = min(1.0, 2 * (share + 1) / (len(differences) + 1))
+    return Difference(size, relative, float(low), float(high), float(p), days, pairs)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down adjustment over all comparisons of a table; None stays None and is not counted.
+
+    Sorted p_(1) <= ... <= p_(m): adjusted p_(i) = max over j <= i of min(1, (m - j + 1) p_(j)). Holm, 1979.
+    """
+    order = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, index) in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * p))
+        adjusted[index] = highest
+    return adjusted
+
+
+def _daily(sums: ScoreSums, channel: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Absolute errors and counts by day and horizon, [D, H] each."""
+    if channel is None and len(sums.channels) > 1:
+        raise FieldcastError(f"there are several channels: choose one of {', '.join(sums.channels)}.")
+    position = 0 if channel is None else list(sums.channels).index(channel)
+    by_day = sums.by_day
+    if by_day is None:
+        raise FieldcastError("the scores were kept without days: evaluate the run again.")
+    error, count = (by_day[STATISTICS.index(name)][..., position] for name in ("absolute", "count"))
+    return error, count
+
+
+def _mean_error(error: np.ndarray, count: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean over horizons of each horizon's MAE with weighted days: error, count [D, H], weights [R, D] -> [R]."""
+    total, cells = weights @ error, weights @ count  # [R, H] each
+    return np.divide(total, cells, out=np.full_like(total, np.nan), where=cells > 0).mean(axis=-1)

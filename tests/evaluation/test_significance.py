@@ -1,0 +1,86 @@
+"""Paired differences: they find what is there, claim nothing where nothing is, and match a plain reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fieldcast.errors import FieldcastError
+from fieldcast.evaluation import ScoreSums, holm, paired_difference
+
+
+def sums(prediction: np.ndarray, target: np.ndarray, days: np.ndarray, observed: np.ndarray | None = None) -> ScoreSums:
+    scored = ScoreSums(target.shape[1], target.shape[2], 1, "observed cells")
+    scored.update(prediction, target, np.ones(target.shape, bool) if observed is None else observed, None, days)
+    return scored
+
+
+def world(days: int = 30, per_day: int = 8, seed: int = 0) -> tuple[np.random.Generator, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    target = rng.normal(size=(days * per_day, 3, 4, 1))
+    return rng, target, np.repeat(np.arange(days), per_day)
+
+
+def test_a_clear_gain_is_found_and_its_size_is_the_plain_difference() -> None:
+    rng, target, days = world()
+    noise = rng.normal(size=target.shape)
+    better = [sums(target + 0.5 * noise, target, days) for _ in range(3)]
+    worse = [sums(target + noise, target, days) for _ in range(3)]
+    found = paired_difference(better, worse)
+    plain = np.abs(0.5 * noise).mean(axis=(0, 2, 3)).mean() - np.abs(noise).mean(axis=(0, 2, 3)).mean()
+    assert found.difference == pytest.approx(plain, rel=1e-12)
+    assert found.relative == pytest.approx(-0.5, rel=1e-9)
+    assert found.high is not None and found.high < 0
+    assert found.p is not None and found.p < 0.01
+    assert found.days == 30 and found.seeds == 3
+
+
+def test_equal_models_are_no_discovery() -> None:
+    rejected = 0
+    for seed in range(40):
+        rng, target, days = world(days=20, seed=seed)
+        one, other = (sums(target + rng.normal(size=target.shape), target, days) for _ in range(2))
+        p = paired_difference([one], [other], draws=400).p
+        assert p is not None
+        rejected += p < 0.05
+    assert rejected <= 7  # 5 % of 40 is 2; a bootstrap over 20 days is a little liberal
+
+
+def test_few_days_give_the_size_alone() -> None:
+    rng, target, days = world(days=9)
+    found = paired_difference([sums(target + 1, target, days)], [sums(target + 2, target, days)])
+    assert found.difference == pytest.approx(-1)
+    assert (found.low, found.high, found.p) == (None, None, None)
+    del rng
+
+
+def test_a_baseline_stands_against_every_seed() -> None:
+    rng, target, days = world()
+    seeds = [sums(target + rng.normal(size=target.shape), target, days) for _ in range(3)]
+    assert paired_difference(seeds, [sums(target + 3, target, days)]).seeds == 3
+
+
+def test_what_does_not_match_is_refused() -> None:
+    _, target, days = world()
+    one = sums(target, target, days)
+    with pytest.raises(FieldcastError, match="different days"):
+        paired_difference([one], [sums(target, target, days + 1)])
+    fewer = np.ones(target.shape, bool)
+    fewer[0] = False
+    with pytest.raises(FieldcastError, match="different cells"):
+        paired_difference([one], [sums(target, target, days, fewer)])
+    with pytest.raises(FieldcastError, match="equal seeds"):
+        paired_difference([one, one], [one, one, one])
+
+
+def test_the_interval_repeats_for_a_seed() -> None:
+    rng, target, days = world()
+    one, other = (sums(target + rng.normal(size=target.shape), target, days) for _ in range(2))
+    assert paired_difference([one], [other], seed=5) == paired_difference([one], [other], seed=5)
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == [0.03, 0.06, 0.06]
+    assert holm([0.01, None, 0.5]) == [0.02, None, 0.5]
+    assert holm([None, None]) == [None, None]
+    assert holm([0.9, 0.8]) == [1.0, 1.0]

@@ -1,0 +1,321 @@
+"""What training promises: the best weights, fair selection, settings that do what they say, one sentence when it fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fieldcast.core.context import Batch
+from fieldcast.core.module import ParameterGroup
+from fieldcast.core.task import Forecasting
+from fieldcast.data.loader import WindowLoader
+from fieldcast.data.readings import Readings
+from fieldcast.data.windows import Windows
+from fieldcast.errors import FieldcastError
+from fieldcast.forecaster import Forecaster, create
+from fieldcast.training import TrainingOptions
+from fieldcast.training.fitting import fit
+from fieldcast.training.module import TrainingModule
+from tests.tiny import tiny_readings, tiny_values, tiny_windows
+from tests.training.common import RUN, Curious, at_moment, same_bits, state, train, windows
+
+PLAIN = dataclasses.replace(RUN, schedule="constant")
+
+
+def selection(forecaster: Forecaster, data: Windows) -> float:
+    """MAE in scaled units: mean over the observed cells of each step and channel, then over steps, then channels."""
+    errors = []
+    for batch in WindowLoader(data, "validation", 1000):
+        scale = forecaster.form.scaler.channels(forecaster.form.target_index).scale
+        error = np.abs(forecaster.forecast(Batch.of(batch)).numpy() - batch.y) / scale
+        errors.append(np.nanmean(error, axis=(0, 2)))
+    return float(np.mean(errors))
+
+
+def test_the_loss_falls_and_the_best_weights_stay() -> None:
+    options = dataclasses.replace(PLAIN, max_epochs=12, learning_rate=0.1, clip_norm=0.0)
+    forecaster, history = train(None, options)
+    assert history.rows[-1]["train_loss"] < 0.8 * history.rows[0]["train_loss"]
+    scores = [row["selection"] for row in history.rows]
+    assert history.best_score == min(scores) and history.best_epoch == scores.index(min(scores)) < 11
+    assert not forecaster.training
+    assert selection(forecaster, windows()) == pytest.approx(history.best_score, rel=1e-5)
+
+
+def test_training_stops_when_patience_ends() -> None:
+    history = train(None, dataclasses.replace(PLAIN, patience=3, max_epochs=60, learning_rate=0.3))[1]
+    assert len(history.rows) == history.best_epoch + 1 + 3 < 60
+    history = train(None, dataclasses.replace(PLAIN, patience=0, max_epochs=9, learning_rate=0.3))[1]
+    assert len(history.rows) == 9, "no patience, no stop"
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_unit_of_a_target_changes_nothing(which: int) -> None:
+    """Loss and selection run in scaled units: grams or kilograms (here a power of two, so that the bits stay)."""
+    results = []
+    for unit in (1.0, 1024.0):
+        values = tiny_values(240, 3, 2, missing=0.1)
+        values[..., which] *= unit
+        data = tiny_windows(readings=tiny_readings(values=values), channels=["c0", "c1"], targets=["c0", "c1"])
+        forecaster = create("stid", data, seed=0, width=4)
+        results.append((fit(forecaster, data, PLAIN, seed=1), forecaster))
+    (plain, first), (scaled, second) = results
+    assert [row["selection"] for row in plain.rows] == [row["selection"] for row in scaled.rows]
+    assert [row["train_loss"] for row in plain.rows] == [row["train_loss"] for row in scaled.rows]
+    assert same_bits(first, second)
+    name = f"validation_mae_c{which}"
+    assert scaled.rows[0][name] == pytest.approx(1024 * plain.rows[0][name]), "but people read their own unit"
+
+
+def test_a_target_of_a_thousand_times_the_size_weighs_alike() -> None:
+    values = tiny_values(240, 2, 2)
+    values[..., 1] *= 1000
+    data = tiny_windows(readings=tiny_readings(values=values), channels=["c0", "c1"], targets=["c0", "c1"])
+    forecaster = create("stid", data, seed=0, width=4)
+    history = fit(forecaster, data, PLAIN)
+    row = history.rows[history.best_epoch]
+    scale = data.form.scaler.scale[0]
+    assert history.best_score == pytest.approx((row["validation_mae_c0"] / scale[0] + row["validation_mae_c1"] / scale[1]) / 2)
+
+
+def test_missing_cells_have_no_say() -> None:
+    """Whatever stands where nothing was observed, the run is the same run."""
+    runs = []
+    for rubbish in (np.nan, 1e6):
+        values = tiny_values(240, 3, 1, missing=0.3)
+        observed = ~np.isnan(values)
+        readings = Readings.from_array(
+            np.where(observed, values, rubbish), start="2024-01-01", frequency="1h", observed=observed, channels=["c0"]
+        )
+        data = Windows(readings, 6, 3)
+        forecaster = create("stid", data, seed=0, width=4)
+        fit(forecaster, data, dataclasses.replace(PLAIN, max_epochs=2))
+        runs.append(forecaster)
+    assert same_bits(*runs)
+    assert all(torch.isfinite(each).all() for each in runs[0].state_dict().values())
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "rates"),
+    [
+        ({"schedule": "constant"}, [1, 1, 1, 1, 1, 1]),
+        ({"schedule": "step", "step_size": 2, "gamma": 0.5}, [1, 1, 0.5, 0.5, 0.25, 0.25]),
+        ({"schedule": "multistep", "milestones": (1, 4), "gamma": 0.1}, [1, 0.1, 0.1, 0.1, 0.01, 0.01]),
+        ({"schedule": "cosine"}, [(1 + math.cos(math.pi * epoch / 6)) / 2 for epoch in range(6)]),
+    ],
+    ids=lambda value: value.get("schedule") if isinstance(value, dict) else "",
+)
+def test_schedules(settings: dict[str, Any], rates: list[float]) -> None:
+    history = train(None, dataclasses.replace(PLAIN, max_epochs=6, learning_rate=0.01, **settings))[1]
+    assert [row["learning_rate"] for row in history.rows] == pytest.approx([0.01 * rate for rate in rates])
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
+def test_optimisers_and_groups(name: str, kind: type) -> None:
+    forecaster = create(Curious, windows(), seed=0)
+    own = ParameterGroup(list(forecaster.backbone.input.parameters()), 0.5, 0.25, 0.1)
+    rest = ParameterGroup(list(forecaster.backbone.output.parameters()))
+    forecaster.backbone.groups = lambda: [own, rest]  # type: ignore[method-assign]
+    options = dataclasses.replace(PLAIN, optimizer=name, weight_decay=0.01, learning_rate=0.02, clip_norm=2.0)
+    module = TrainingModule(forecaster, options, Forecasting())
+    optimizer = module.configure_optimizers()
+    assert type(optimizer) is kind
+    assert [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups] == [(0.5, 0.25), (0.02, 0.01)]
+    for parameter in forecaster.parameters():
+        parameter.grad = torch.full_like(parameter, 100.0)
+    module.configure_gradient_clipping(optimizer)
+    assert norm(own.parameters) == pytest.approx(0.1, rel=1e-4), "its own norm"
+    assert norm(rest.parameters) == pytest.approx(2.0, rel=1e-4), "the norm of the run"
+
+
+def norm(parameters: list[Any]) -> float:
+    return float(torch.sqrt(sum((each.grad**2).sum() for each in parameters)))  # type: ignore[arg-type]
+
+
+def test_no_clipping_leaves_gradients_alone() -> None:
+    forecaster = create(Curious, windows(), seed=0)
+    module = TrainingModule(forecaster, dataclasses.replace(PLAIN, clip_norm=0.0), Forecasting())
+    module.configure_optimizers()
+    for parameter in forecaster.parameters():
+        parameter.grad = torch.full_like(parameter, 100.0)
+    module.configure_gradient_clipping(None)
+    assert all((parameter.grad == 100).all() for parameter in forecaster.parameters())  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("settings", [{"loss": "mse"}, {"loss": "huber", "huber_delta": 0.5}, {"optimizer": "adamw"}])
+def test_other_losses_and_optimisers_train(settings: dict[str, Any]) -> None:
+    forecaster, history = train(None, dataclasses.replace(PLAIN, weight_decay=0.1, **settings))
+    assert math.isfinite(history.best_score) and not same_bits(forecaster, train(None, PLAIN)[0])
+
+
+def test_bf16_keeps_float32_weights() -> None:
+    forecaster, history = train(None, dataclasses.replace(PLAIN, precision="bf16", max_epochs=6))
+    plain = train(None, dataclasses.replace(PLAIN, max_epochs=6))[1]
+    assert all(each.dtype == torch.float32 for each in forecaster.parameters())
+    assert history.best_score == pytest.approx(plain.best_score, rel=0.2) and history.best_score != plain.best_score
+
+
+def test_frozen_parameters_stay() -> None:
+    data = windows()
+    forecaster = create(Curious, data, seed=0)
+    for parameter in forecaster.backbone.input.parameters():
+        parameter.requires_grad_(False)
+    before = state(forecaster)
+    fit(forecaster, data, PLAIN)
+    moved = {name for name, tensor in forecaster.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert moved == {"backbone.output.weight", "backbone.output.bias"}
+
+
+def test_everything_frozen_is_told() -> None:
+    data = windows()
+    forecaster = create(Curious, data, seed=0).requires_grad_(False)
+    with pytest.raises(FieldcastError, match="unfreeze a part of it"):
+        fit(forecaster, data, PLAIN)
+
+
+def test_a_solved_backbone_is_solved() -> None:
+    data = windows()
+    forecaster = create("ridge_var", data)
+    history = fit(forecaster, data, PLAIN)
+    assert history.rows == [] and history.best_epoch == -1 and math.isnan(history.best_score)
+    assert forecaster.backbone.coefficients.any() and not forecaster.training
+
+
+def test_seeds_decide() -> None:
+    data = windows()
+
+    def run(made: int, seed: int) -> Forecaster:
+        forecaster = create("stid", data, seed=made, width=4)
+        fit(forecaster, data, dataclasses.replace(PLAIN, max_epochs=1), seed=seed)
+        return forecaster
+
+    assert same_bits(run(0, 0), run(0, 0))
+    assert not same_bits(run(0, 0), run(0, 1)) and not same_bits(run(0, 0), run(1, 0))
+
+
+# What is left behind
+
+
+def test_the_log_and_the_columns(tmp_path: Path) -> None:
+    train(tmp_path, PLAIN)
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    assert lines[0] == "epoch,step,train_loss,selection,validation_mae_c0,learning_rate,seconds"
+    assert len(lines) == 1 + PLAIN.max_epochs
+    assert [line.split(",")[:2] for line in lines[1:]] == [[str(e), str(6 * (e + 1))] for e in range(4)]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["last.ckpt", "log.csv"]
+
+
+def test_without_a_folder_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    train(None, dataclasses.replace(PLAIN, max_epochs=1))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_train_loss_of_the_log_is_the_mean_of_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses: list[float] = []
+    original = TrainingModule.training_step
+
+    def step(self: TrainingModule, batch: Batch, index: int) -> torch.Tensor:
+        loss = original(self, batch, index)
+        losses.append(float(loss.detach()))
+        return loss
+
+    monkeypatch.setattr(TrainingModule, "training_step", step)
+    history = train(None, PLAIN)[1]
+    means = [np.mean(losses[6 * epoch : 6 * epoch + 6]) for epoch in range(4)]
+    assert [row["train_loss"] for row in history.rows] == pytest.approx(means)
+
+
+def test_a_bar_on_stderr_and_nothing_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    data = windows()
+    fit(create(Curious, data, seed=0), data, PLAIN, progress=True, label="my run")
+    shown = capsys.readouterr()
+    assert "my run" in shown.err and "24/24" in shown.err and shown.out == ""
+    fit(create(Curious, data, seed=0), data, PLAIN)
+    shown = capsys.readouterr()
+    assert shown.err == shown.out == ""
+
+
+# Failures
+
+
+def test_a_loss_that_explodes_is_told_in_one_sentence_and_the_best_weights_stay() -> None:
+    class Bomb(Forecasting):
+        def errors(self, model: Any, x: Any, ctx: Any, y: Any, observed: Any) -> Any:
+            total, count = super().errors(model, x, ctx, y, observed)
+            return (total * math.nan if ctx.progress.step >= 14 else total), count
+
+    data = windows()
+    forecaster = create(Curious, data, seed=0)
+    with pytest.raises(FieldcastError, match=r"no longer finite at step 17 \(epoch 2\)") as caught:
+        fit(forecaster, data, PLAIN, task=Bomb())
+    assert "\n" not in str(caught.value)
+    assert all(torch.isfinite(each).all() for each in forecaster.state_dict().values()), "the best weights so far are kept"
+    assert not forecaster.training
+
+
+def test_a_learning_rate_that_is_far_too_large_is_told() -> None:
+    with pytest.raises(FieldcastError, match="lower the learning rate"):
+        train(None, dataclasses.replace(PLAIN, learning_rate=1e20, clip_norm=0.0, loss="mse"))
+
+
+def test_a_validation_part_without_readings_is_told() -> None:
+    values = tiny_values(240, 2, 1)
+    values[160:195] = np.nan
+    data = tiny_windows(readings=tiny_readings(values=values))
+    with pytest.raises(FieldcastError, match="no epoch had a finite validation score"):
+        fit(create("stid", data, seed=0, width=4), data, dataclasses.replace(PLAIN, max_epochs=1))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are of POSIX systems")
+def test_an_interrupt_is_handed_on_and_the_run_can_go_on(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    undo = at_moment("step:9", lambda: signal.raise_signal(signal.SIGINT))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, RUN)
+    finally:
+        undo()
+    assert signal.getsignal(signal.SIGINT) is before, "a second Ctrl-C must work as the first"
+    assert same_bits(train(tmp_path, RUN, resume=True)[0], train(None, RUN)[0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"max_epochs": 0}, "max_epochs is 0: give a positive number"),
+        ({"learning_rate": -1.0}, "learning_rate is -1.0"),
+        ({"learning_rate": math.nan}, "learning_rate is nan"),
+        ({"learning_rate": math.inf}, "learning_rate is inf"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"gamma": 0.0}, "gamma is 0.0"),
+        ({"patience": -1}, "patience is -1: give zero or more"),
+        ({"clip_norm": -0.1}, "clip_norm is -0.1"),
+        ({"weight_decay": math.nan}, "weight_decay is nan"),
+        ({"optimizer": "sgd"}, "choose adam, adamw"),
+        ({"schedule": "linear"}, "choose constant, step, multistep, cosine"),
+        ({"precision": "16"}, "choose 32, bf16"),
+        ({"accelerator": "tpu"}, "choose auto, cpu, gpu"),
+        ({"loss": "mape"}, "choose mae, mse, huber"),
+        ({"huber_delta": 0.0}, "huber_delta is 0.0"),
+    ],
+)
+def test_impossible_options_are_told(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(FieldcastError, match=said):
+        TrainingOptions(**settings)
+
+
+def test_options_as_plain_data() -> None:
+    table = TrainingOptions(milestones=(3, 4)).to_json()
+    assert table["milestones"] == [3, 4] and table["optimizer"] == "adam"
