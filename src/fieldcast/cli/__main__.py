@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "score a saved run again, on its own data or on others of the same sensors",
     "predict": "forecast new readings from a saved run, to Parquet or CSV",
     "models": "list every backbone with its source and what it needs",
+    "compare": "finished runs side by side: paired differences with intervals",
     "report": "write one self-contained HTML page about a run",
     "demo": "train two backbones on a simulated city, compare them, write a report",
 }

@@ -15,9 +15,29 @@ from fieldcast.reporting.folder import RunFolder, read_run_folder, view
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from fieldcast.workflows.comparing import Comparison
+
 TRAINED = (("#1b68b3", "-", "o"), ("#c2510c", "--", "s"), ("#11805a", ":", "^"), ("#8a43a8", "-.", "D"))
 BASELINES = (("#4f5964", ":", "o"), ("#77818c", "--", "s"), ("#5f7183", "-.", "^"), ("#8a8078", (0, (1, 3)), "D"))
 INK, SOFT, LINE = "#171b21", "#5a6470", "#dfe3e8"
+_STYLE = {
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": SOFT,
+    "axes.edgecolor": LINE,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    
+}
 
 
 def score_picture(folder: str | Path, out_png: str | Path, target: str | None = None) -> Path:
@@ -39,24 +59,7 @@ def score_picture(folder: str | Path, out_png: str | Path, target: str | None = 
     shown: str = targets[0] if target is None else target
     if shown not in targets:
         raise FieldcastError(f"there is no target '{shown}' in {run.path}: choose one of {', '.join(targets)}.")
-    style = {
-        "font.size": 9,
-        "text.color": INK,
-        "axes.labelcolor": SOFT,
-        "axes.edgecolor": LINE,
-        "xtick.color": SOFT,
-        "ytick.color": SOFT,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.grid.axis": "y",
-        "grid.color": LINE,
-        "grid.linewidth": 0.6,
-        "axes.titlelocation": "left",
-        "axes.titlesize": 10,
-        "axes.titleweight": "bold",
-    }
-    with rc_context(style):  # pyright: ignore[reportArgumentType]
+    with rc_context(_STYLE):  # pyright: ignore[reportArgumentType]
         figure = Figure(figsize=(11, 4), layout="constrained", facecolor="white")
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.6))
         looks = _looks(run.scores["models"])
@@ -65,6 +68,41 @@ def score_picture(folder: str | Path, out_png: str | Path, target: str | None = 
         protocol = run.scores["protocol"]
         line = f"{protocol['dataset']}, split {protocol['split']}, scored cells: {run.rules[0]}, {protocol['protocol']}"
         figure.suptitle(f"SIMULATED DATA · {line}" if run.scores["simulated"] else line, fontsize=9, color=SOFT)
+        out = Path(out_png)
+        write_atomically(out, lambda path: figure.savefig(path, dpi=150, format="png"))
+    return out
+
+
+def comparison_picture(comparison: Comparison, out_png: str | Path) -> Path:
+    """Draw each model's difference to the reference with its 95 % interval; left of zero is better.
+
+    Args:
+        comparison: what :func:`fieldcast.workflows.comparing.compare` returned.
+        out_png: the picture to write.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    rows = [each for each in comparison.models if each.difference is not None]
+    if not rows:
+        raise FieldcastError("there is nothing to draw: compare at least two models.")
+    with rc_context(_STYLE):  # pyright: ignore[reportArgumentType]
+        figure = Figure(figsize=(8, 1.2 + 0.36 * len(rows)), layout="constrained", facecolor="white")
+        axes = figure.subplots()
+        axes.axvline(0, color=INK, linewidth=1)
+        for place, each in enumerate(rows):
+            found = each.difference
+            assert found is not None
+            color, _, marker = TRAINED[0] if each.kind == "trained" else BASELINES[0]
+            if found.low is not None and found.high is not None:
+                axes.plot([found.low, found.high], [place, place], color=color, linewidth=2, solid_capstyle="butt")
+            axes.plot([found.difference], [place], marker=marker, color=color, linestyle="none")
+        axes.set_yticks(range(len(rows)), [each.name for each in rows])
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        unit = f", {comparison.unit}" if comparison.unit else ""
+        axes.set_xlabel(f"MAE minus that of {comparison.reference}{unit} (left: better; bars: 95 % interval)")
+        axes.set_title(f"{comparison.protocol['dataset']}: {comparison.target}")
         out = Path(out_png)
         write_atomically(out, lambda path: figure.savefig(path, dpi=150, format="png"))
     return out

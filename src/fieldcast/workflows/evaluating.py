@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster, load
 from fieldcast.forecaster.predicting import conform
 from fieldcast.workflows.board import Entry, build_board, write_board
 from fieldcast.workflows.options import ReadingsOptions, RunOptions, find_graph
-from fieldcast.workflows.running import CONFIG, count_parameters, score_baselines
+from fieldcast.workflows.running import CONFIG, count_parameters, read_settings, score_baselines
 from fieldcast.workflows.scoring import score
 
 
@@ -24,7 +22,7 @@ def read_run(folder: str | Path) -> RunOptions:
     path = Path(folder) / CONFIG
     if not path.is_file():
         raise FieldcastError(f"{folder} holds no run ({CONFIG} is absent): give the folder that train wrote.")
-    return RunOptions.from_json(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return RunOptions.from_json(read_settings(path))
 
 
 def evaluate_run(

@@ -113,18 +113,24 @@ class RunOptions:
     def from_json(cls, table: Mapping[str, Any]) -> RunOptions:
         """Read what :meth:`to_json` wrote; an unknown key is refused."""
         rest = dict(table)
-        model = dict(rest.pop("backbone"))
-        parts = []
+        backbone = rest.pop("backbone", None)
+        if not isinstance(backbone, Mapping) or not isinstance(backbone.get("name"), str):
+            raise FieldcastError(f"the backbone of a run is {backbone!r}: give its name and its settings.")
+        if "data" not in rest:
+            raise FieldcastError("a run has no 'data': name the file or folder with the readings.")
+        model = dict(backbone)
+        parts, known = [], ["seeds", "baselines", "backbone"]
         for part in (ReadingsOptions, WindowOptions, TrainingOptions):
             names = [each.name for each in fields(part)]
+            known += names
             given = {name: rest.pop(name) for name in names if name in rest}
             if "milestones" in given:
                 given["milestones"] = tuple(given["milestones"])
             parts.append(part(**given))
         seeds, baselines = tuple(rest.pop("seeds", (0,))), tuple(rest.pop("baselines", BASELINES))
         if rest:
-            name = next(iter(rest))
-            raise FieldcastError(f"a run has no setting '{name}'{did_you_mean(name, table)}: remove it.")
+            name = str(next(iter(rest)))
+            raise FieldcastError(f"a run has no setting '{name}'{did_you_mean(name, known)}: remove it.")
         return cls(parts[0], parts[1], model.pop("name"), model, parts[2], seeds, baselines)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from fieldcast.core.backbone import Backbone
@@ -15,6 +17,7 @@ from fieldcast.core.registry import BACKBONES
 from fieldcast.data.files import write_atomically
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
+from fieldcast.evaluation import ScoreSums
 from fieldcast.forecaster import Forecaster, create, load, save
 from fieldcast.training import TrainingOptions
 from fieldcast.workflows.board import Entry, build_board, write_board
@@ -23,6 +26,8 @@ from fieldcast.workflows.scoring import protocol_of, score
 
 CONFIG = "config.yaml"
 RUN = "run.json"
+SUMS_FILE = "sums.npz"
+BASELINES_FOLDER = "baselines"
 Say = Callable[[str], None]
 
 
@@ -37,6 +42,7 @@ def run(
     score. With ``resume`` a run that was interrupted goes on where it stood, and ends with the same bits.
     """
     folder = Path(out)
+    check_baselines(options.baselines)
     begun = check_folder(folder, options, resume)
     if windows is None:
         readings = options.readings.open()
@@ -45,12 +51,20 @@ def run(
     if not begun:  # only now: a mistake in the settings leaves nothing behind
         write_atomically(folder / CONFIG, _as_yaml(options))
     say(f"{windows.readings!r}\n{windows!r}")
-    entry, best = train_entry(
-        options.backbone, options.hyper, options.training, options.seeds, windows, folder, resume, progress, say
-    )
+    try:
+        entry, best = train_entry(
+            options.backbone, options.hyper, options.training, options.seeds, windows, folder, resume, progress, say
+        )
+    except FieldcastError:
+        if [each.name for each in folder.iterdir()] == [CONFIG]:  # refused before the first epoch
+            shutil.rmtree(folder)
+        raise
     entries = [entry] + score_baselines(windows, [name for name in options.baselines if name != options.backbone])
     board = build_board(windows.readings.meta.name, windows, options.seeds, entries)
     write_board(folder, board, entries)
+    for baseline in entries[1:]:
+        if baseline.scored:
+            write_sums_file(folder / BASELINES_FOLDER / f"{baseline.name}.npz", baseline.scored[0].primary)
     write_atomically(folder / RUN, json.dumps({"best": best, "finished": True}, indent=1) + "\n")
     return board
 
@@ -61,7 +75,7 @@ def check_folder(folder: Path, options: RunOptions, resume: bool) -> bool:
     if path.exists():
         if not resume:
             raise FieldcastError(f"{folder} already holds a run: give another --out, or --resume to go on with it.")
-        before, now = yaml.safe_load(path.read_text(encoding="utf-8")), yaml.safe_load(_as_yaml(options))
+        before, now = read_settings(path), yaml.safe_load(_as_yaml(options))
         changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
         if changed:
             raise FieldcastError(
@@ -74,6 +88,17 @@ def check_folder(folder: Path, options: RunOptions, resume: bool) -> bool:
     if folder.is_dir() and any(folder.iterdir()):
         raise FieldcastError(f"the folder {folder} is not empty and holds no run: give another --out.")
     return False
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings that :func:`run` wrote, as plain data."""
+    try:
+        table = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        table = None
+    if not isinstance(table, dict):
+        raise FieldcastError(f"{path} is damaged: train the run again with another --out.")
+    return table
 
 
 def _as_yaml(options: RunOptions) -> str:
@@ -111,6 +136,7 @@ def train_entry(
             scored.append(score(forecaster, windows))
             protocol = {**protocol_of(windows, [seed]), "training": training.to_json(), "seed": seed}
             save(forecaster, place, protocol=protocol, metrics=scored[-1].scores())
+            write_sums_file(place / SUMS_FILE, scored[-1].primary)
             write_atomically(record_path, json.dumps(record, indent=1) + "\n")
             epochs = f"{record['epochs']} epochs (best {history.best_epoch + 1}), " if history.rows else "solved, "
             say(f"{label}: {epochs}{spent:.1f} s")
@@ -122,14 +148,28 @@ def train_entry(
     return entry, min(selection, key=lambda name: selection[name])
 
 
+def write_sums_file(path: Path, sums: ScoreSums) -> None:
+    """Keep sums of errors, from which any score and any paired difference can be made again."""
+    arrays = sums.to_arrays()
+    write_atomically(path, lambda beside: np.savez_compressed(beside, **arrays))  # type: ignore[arg-type]
+
+
+def read_sums_file(path: Path) -> ScoreSums:
+    """Read what :func:`write_sums_file` wrote."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return ScoreSums.from_arrays(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        raise FieldcastError(f"the sums at {path} are absent or damaged: evaluate or train the run again.") from None
+
+
 def score_baselines(windows: Windows, names: list[str], part: str = "test") -> list[Entry]:
     """Score baselines that need no training; one that the data do not allow stands on the board with the reason."""
     from fieldcast.training.fitting import fit
 
+    check_baselines(names)
     entries = []
     for name in names:
-        if _backbone(name).trainable:
-            raise FieldcastError(f"the baseline '{name}' has to be trained: train it as a run of its own and compare.")
         try:
             forecaster = create(name, windows, seed=0)
             fit(forecaster, windows)
@@ -138,6 +178,13 @@ def score_baselines(windows: Windows, names: list[str], part: str = "test") -> l
             continue
         entries.append(Entry(name, "baseline", count_parameters(forecaster), [0], [score(forecaster, windows, part)]))
     return entries
+
+
+def check_baselines(names: Iterable[str]) -> None:
+    """Refuse a baseline that does not exist or has to be trained."""
+    for name in names:
+        if _backbone(name).trainable:
+            raise FieldcastError(f"the baseline '{name}' has to be trained: train it as a run of its own and compare.")
 
 
 def count_parameters(forecaster: Forecaster) -> int:

@@ -1,0 +1,120 @@
+"""compare: finished runs side by side, with paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fieldcast.errors import FieldcastError
+from fieldcast.evaluation import Difference, ScoreSums, format_table, holm, paired_difference, score_row
+from fieldcast.workflows.board import read_board
+from fieldcast.workflows.evaluating import read_run
+from fieldcast.workflows.running import BASELINES_FOLDER, SUMS_FILE, read_sums_file
+
+_SAME = ("dataset_hash", "split", "lookback", "horizon", "scored_cells", "null_rule", "targets", "part")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One model of a comparison: its scores, and its difference to the reference (None for the reference)."""
+
+    name: str
+    kind: str
+    summary: dict[str, Any]
+    difference: Difference | None
+    adjusted_p: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models on the same windows; differences are to ``reference``, p adjusted by Holm over the table."""
+
+    protocol: dict[str, Any]
+    target: str
+    unit: str
+    reference: str
+    models: list[Compared]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "protocol": self.protocol, "target": self.target, "unit": self.unit, "reference": self.reference,
+            "models": [
+                {
+                    "name": each.name, "kind": each.kind, "scores": score_row(each.summary, self.target),
+                    "difference": None if each.difference is None else vars(each.difference), "holm": each.adjusted_p,
+                }
+                for each in self.models
+            ],
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        protocol = self.protocol
+        mean = f"MAE mean{protocol['horizon']}"
+        rows = []
+        for each in self.models:
+            row: dict[str, Any] = {"model": each.name, **score_row(each.summary, self.target)}
+            row = {key: value for key, value in row.items() if "pooled" not in key}
+            if (found := each.difference) is not None:
+                row["difference"] = f"{found.difference:+.3f} ({100 * found.relative:+.1f} %)"
+                row["95 % interval"] = "-" if found.low is None else f"{found.low:+.3f} to {found.high:+.3f}"
+                row["p (Holm)"] = "-" if each.adjusted_p is None else _p(each.adjusted_p)
+            else:
+                row |= {"difference": "reference", "95 % interval": "", "p (Holm)": ""}
+            rows.append(row)
+        days = next((each.difference.days for each in self.models if each.difference), 0)
+        head = (
+            f"{protocol['dataset']}, {self.target}{f' [{self.unit}]' if self.unit else ''}: {protocol['lookback']} -> "
+            f"{protocol['horizon']} steps, split {protocol['split']}, scored on {protocol['scored_cells'].split(';')[0]}\n"
+            f"difference of {mean} to {self.reference}, paired by window, bootstrap over {days} test days and over seeds"
+        )
+        few = "" if all(e.difference is None or e.difference.p is not None for e in self.models) else (
+            "\nfewer than 10 test days: sizes only, no significance"
+        )  # fmt: skip
+        return f"{head}\n{format_table(rows)}{few}"
+
+
+def compare(folders: Sequence[str | Path], *, target: str | None = None, baselines: bool = True) -> Comparison:
+    """Compare finished runs: the first is the reference; its baselines stand in the table too.
+
+    Raises FieldcastError for runs on other data, splits, horizons or scored cells, and for unfinished ones.
+    """
+    if len(folders) < 1 or len(set(map(str, folders))) < len(folders):
+        raise FieldcastError("compare needs the folders of finished runs, each once: give at least one.")
+    paths = [Path(folder) for folder in folders]
+    boards = [read_board(path) for path in paths]
+    first = boards[0]
+    for path, board in zip(paths, boards, strict=True):
+        for key in _SAME:
+            if board["protocol"].get(key) != first["protocol"].get(key):
+                raise FieldcastError(
+                    f"{path} and {paths[0]} differ in '{key}' ({board['protocol'].get(key)} and "
+                    f"{first['protocol'].get(key)}): compare runs on the same data, split and horizon."
+                )
+    chosen = target or first["targets"][0]
+    if chosen not in first["targets"]:
+        raise FieldcastError(f"there is no target '{chosen}': the runs forecast {', '.join(first['targets'])}.")
+    found: list[tuple[str, str, dict[str, Any], list[ScoreSums]]] = []
+    for path, board in zip(paths, boards, strict=True):
+        model = board["models"][0]
+        label = f"{path.name} ({model['name']})" if path.name != model["name"] else path.name
+        seeds = [path / f"seed{seed}" / SUMS_FILE for seed in read_run(path).seeds]
+        found.append((label, model["kind"], model["summary"], [read_sums_file(sums) for sums in seeds if sums.parent.exists()]))
+    if baselines:
+        for model in first["models"][1:]:
+            path = paths[0] / BASELINES_FOLDER / f"{model['name']}.npz"
+            if model["summary"] is not None and path.exists():
+                found.append((model["name"], "baseline", model["summary"], [read_sums_file(path)]))
+    reference = found[0]
+    differences = [None if entry is reference else paired_difference(entry[3], reference[3], chosen) for entry in found]
+    adjusted = holm([None if each is None else each.p for each in differences])
+    models = [
+        Compared(name, kind, summary, difference, p)
+        for (name, kind, summary, _), difference, p in zip(found, differences, adjusted, strict=True)
+    ]
+    return Comparison(first["protocol"], chosen, first["units"].get(chosen, ""), reference[0], models)
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
