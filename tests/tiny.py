@@ -50,7 +50,9 @@ def with_gaps(readings: Readings, after: list[int], hours: int = 48) -> Readings
 
 def write_csv(path: Path, rows: int = 240, nodes: int = 3, start: str = "2024-01-01", seed: int = 0) -> Path:
     """A wide table: a time column and one column a sensor."""
-    frame = pd.DataFrame(tiny_values(rows, nodes, seed=seed)[..., 0].astype(float), columns=[f"s{i}" for i in range(nodes)])
+    frame = pd.DataFrame(
+        tiny_values(rows, nodes, seed=seed)[..., 0].astype(float), columns=[f"s{i}" for i in range(nodes)]
+    )
     frame = frame.round(3)
     frame.insert(0, "time", pd.date_range(start, periods=rows, freq="1h"))
     frame.to_csv(path, index=False)

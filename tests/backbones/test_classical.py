@@ -260,7 +260,9 @@ def test_the_best_ridge_on_validation_is_taken() -> None:
 def test_a_dead_sensor_is_told_and_a_ridge_mends_it() -> None:
     values = tiny_values(240, 3, 1)
     values[:, 1] = values[:, 0]  # a copied sensor: the equations are singular
-    windows = Windows(tiny_readings(values=np.concatenate([values, np.zeros_like(values)], axis=1)), 6, 3, scaler="none")
+    windows = Windows(
+        tiny_readings(values=np.concatenate([values, np.zeros_like(values)], axis=1)), 6, 3, scaler="none"
+    )
     with pytest.raises(FieldcastError, match="raise its ridge"):
         solved("ridge_var", windows, ridge=0.0)
     assert np.isfinite(forecast(solved("ridge_var", windows), windows.batch(windows.starts("test")))).all()

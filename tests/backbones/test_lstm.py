@@ -33,7 +33,9 @@ def test_it_equals_the_plain_form(form, layers: int, calendar_inputs: bool) -> N
     hyper = {"width": 5, "layers": layers, "input_width": 4, "end_width": 7, "calendar_inputs": calendar_inputs}
     backbone = stirred("lstm", form, **hyper)
     x, ctx = inputs(form)
-    expected = lstm(arrays(backbone), x.numpy(), ctx.calendar.numpy(), form.calendar_sizes, form.horizon, calendar_inputs)
+    expected = lstm(
+        arrays(backbone), x.numpy(), ctx.calendar.numpy(), form.calendar_sizes, form.horizon, calendar_inputs
+    )
     with torch.no_grad():
         got = backbone(x, ctx).numpy()
     assert got.shape == (2, form.horizon, form.nodes, form.targets)

@@ -33,7 +33,9 @@ def test_parameters_of_the_specification() -> None:
 def test_it_equals_the_plain_form(form, calendar_inputs: bool) -> None:
     backbone = stirred("stid", form, width=6, layers=2, calendar_inputs=calendar_inputs)
     x, ctx = inputs(form)
-    expected = stid(arrays(backbone), x.numpy(), ctx.calendar.numpy(), form.calendar_sizes, form.horizon, calendar_inputs)
+    expected = stid(
+        arrays(backbone), x.numpy(), ctx.calendar.numpy(), form.calendar_sizes, form.horizon, calendar_inputs
+    )
     with torch.no_grad():
         got = backbone(x, ctx).numpy()
     assert got.shape == (2, form.horizon, form.nodes, form.targets)

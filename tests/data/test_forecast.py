@@ -75,7 +75,7 @@ def test_written_and_read_again(name: str, tmp_path: Path) -> None:
 
 
 def test_another_ending_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FieldcastError, match="end the name in .parquet or .csv"):
+    with pytest.raises(FieldcastError, match=r"end the name in \.parquet or \.csv"):
         label(tiny_readings(), [10]).write(tmp_path / "forecast.xlsx")
     assert not list(tmp_path.iterdir())
 

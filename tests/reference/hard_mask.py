@@ -19,11 +19,22 @@ from fieldcast.forecaster import Forecaster
 
 def isolate(graph: Graph, removed: Sequence[int]) -> Graph:
     """The graph without the edges of ``removed``, its normaliser that of all edges."""
-    matrix = graph.adjacency()
-    out_degree = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
-    in_degree = np.asarray(matrix.sum(axis=0), dtype=np.float64).ravel()
+    matrix = graph.adjacency().toarray().astype(np.float64)
+    undirected = np.maximum(matrix, matrix.T)
     keep = ~np.isin(graph.edge_index, removed).any(axis=0)
-    return Graph(graph.nodes, graph.edge_index[:, keep], graph.edge_weight[keep], out_degree, in_degree)
+    return Graph(
+        graph.nodes, graph.edge_index[:, keep], graph.edge_weight[keep],
+        out_degree=matrix.sum(axis=1), in_degree=matrix.sum(axis=0), degree=undirected.sum(axis=1),
+        lambda_max=largest_eigenvalue(undirected),
+        lambda_max_without_loops=largest_eigenvalue(undirected - np.diag(np.diag(undirected))),
+    )  # fmt: skip
+
+
+def largest_eigenvalue(matrix: np.ndarray) -> float:
+    """That of the normalised Laplacian of an undirected adjacency [N, N]."""
+    degree = matrix.sum(axis=1)
+    root = np.divide(1.0, np.sqrt(degree), out=np.zeros_like(degree), where=degree > 0)
+    return float(np.linalg.eigvalsh(np.eye(len(matrix)) - root[:, None] * matrix * root)[-1])
 
 
 def hard_masked(forecaster: Forecaster, kept: Sequence[int], *, keep_outputs: bool = False) -> Forecaster:

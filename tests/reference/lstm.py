@@ -27,7 +27,9 @@ def lstm(
                 series = np.concatenate([series, clock(calendar[b, :lookback, :2], sizes)], axis=1)
             sequence = [weights["start.weight"] @ step + weights["start.bias"] for step in series]
             for layer in range(layers):
-                part = {key: weights[f"lstm.{key}_l{layer}"] for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+                part = {
+                    key: weights[f"lstm.{key}_l{layer}"] for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                }
                 width = part["weight_hh"].shape[1]
                 h, c = np.zeros(width), np.zeros(width)
                 states = []

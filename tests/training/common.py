@@ -38,7 +38,7 @@ class Curious(Backbone):
 
     def encode(self, x: Tensor, ctx: Context) -> Tensor:
         if self.training:
-            noise = 0.05 * (random.random() + float(np.random.normal()))
+            noise = 0.05 * (random.random() + float(np.random.normal()))  # noqa: NPY002
             x = x * (1 + noise + 0.1 * ctx.progress.epoch + 0.1 * ctx.progress.fraction)
         return self.dropout(self.input(x.transpose(1, 2).flatten(2)).tanh())  # [B, N, width]
 
@@ -50,10 +50,12 @@ def windows() -> Windows:
     return tiny_windows(readings=tiny_readings(missing=0.1))
 
 
-def train(folder: Path | None, options: TrainingOptions = RUN, resume: bool = False, **rest: Any) -> tuple[Forecaster, History]:
+def train(
+    folder: Path | None, options: TrainingOptions = RUN, resume: bool = False, **rest: Any
+) -> tuple[Forecaster, History]:
     """One training run, always begun from the same state of all generators."""
     random.seed(1)
-    np.random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
     data = windows()
     forecaster = create(Curious, data, seed=0)
     return forecaster, fit(forecaster, data, options, folder=folder, resume=resume, **rest)

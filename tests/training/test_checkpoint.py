@@ -18,15 +18,15 @@ from fieldcast.training.checkpoint import AtomicCheckpointIO, get_generators, se
 def draw() -> tuple[list[float], ...]:
     return (
         torch.rand(5).tolist() + torch.randn(3).tolist(),
-        np.random.random(5).tolist() + np.random.normal(size=3).tolist(),
+        np.random.random(5).tolist() + np.random.normal(size=3).tolist(),  # noqa: NPY002
         [random.random() for _ in range(5)] + [random.gauss(0, 1) for _ in range(3)],
     )
 
 
 @pytest.mark.parametrize("seed", [0, 123])
 def test_generators_come_back_through_a_file(seed: int, tmp_path: Path) -> None:
-    torch.manual_seed(seed), np.random.seed(seed), random.seed(seed)
-    random.gauss(0, 1), np.random.normal()  # both keep a second number back
+    torch.manual_seed(seed), np.random.seed(seed), random.seed(seed)  # noqa: NPY002
+    random.gauss(0, 1), np.random.normal()  # both keep a second number back  # noqa: NPY002
     io = AtomicCheckpointIO()
     io.save_checkpoint({"generators": get_generators()}, tmp_path / "a.ckpt")
     first = draw()

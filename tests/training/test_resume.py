@@ -100,7 +100,17 @@ def test_a_run_killed_three_times(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is of POSIX systems")
 @pytest.mark.parametrize(
     "moment",
-    ["step:1", "step:9", "step:17", "validation:0", "validation:2", "before_save:1", "after_save:3", "write:1", "rename:4"],
+    [
+        "step:1",
+        "step:9",
+        "step:17",
+        "validation:0",
+        "validation:2",
+        "before_save:1",
+        "after_save:3",
+        "write:1",
+        "rename:4",
+    ],
 )
 def test_killed_once_and_resumed_once(moment: str, tmp_path: Path) -> None:
     killed(tmp_path, moment)

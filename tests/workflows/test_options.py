@@ -17,7 +17,9 @@ from tests.tiny import tiny_readings, write_csv
 
 FULL = RunOptions(
     ReadingsOptions("a.csv", frequency="1h", fill_gap=3, repeated="mean", scored_cells="targets > 0"),
-    WindowOptions(channels=["x", "y"], targets=["y"], lookback=6, horizon=3, split="rows 0:5 5:7 7:9", scaler="node", stride=2),
+    WindowOptions(
+        channels=["x", "y"], targets=["y"], lookback=6, horizon=3, split="rows 0:5 5:7 7:9", scaler="node", stride=2
+    ),
     "lstm",
     {"width": 8, "dropout": 0.0},
     TrainingOptions(max_epochs=3, milestones=(1, 2), schedule="multistep", precision="bf16"),
@@ -26,7 +28,9 @@ FULL = RunOptions(
 )
 
 
-@pytest.mark.parametrize("options", [FULL, RunOptions(ReadingsOptions("b"), WindowOptions(), "stid", {}, TrainingOptions())])
+@pytest.mark.parametrize(
+    "options", [FULL, RunOptions(ReadingsOptions("b"), WindowOptions(), "stid", {}, TrainingOptions())]
+)
 def test_round_trip(options: RunOptions) -> None:
     assert RunOptions.from_json(options.to_json()) == options
     assert RunOptions.from_json(json.loads(json.dumps(options.to_json()))) == options
@@ -60,7 +64,7 @@ def test_what_is_not_understood_is_told(change: dict[str, Any], said: str) -> No
 def test_readings_are_opened_as_told(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", rows=50)
     assert ReadingsOptions(str(path), scored_cells="targets > 5").open().meta.scored_cells == "targets > 5"
-    with pytest.raises(FieldcastError, match="did you mean 'a.csv'"):
+    with pytest.raises(FieldcastError, match=r"did you mean 'a\.csv'"):
         ReadingsOptions(str(tmp_path / "b.csv")).open()
 
 

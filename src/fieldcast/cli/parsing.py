@@ -29,6 +29,7 @@ class Options:
             prog=f"fieldcast {command}", description=description, exit_on_error=False, add_help=True
         )
         self._lists: set[str] = set()
+        self._texts: set[str] = set()
         self._flags: set[str] = set()
         self._names: list[str] = []
 
@@ -45,7 +46,7 @@ class Options:
         """One more option, ``--name``."""
         self._names.append(name)
         if many:
-            self._lists.add(name)
+            self._list(name, kind)
         self._parser.add_argument(f"--{name}", type=kind, default=default, help=help)
 
     def flag(self, name: str, help: str) -> None:
@@ -80,7 +81,8 @@ class Options:
         text = self._parser.format_help()
         text = re.sub(r",\s+--[\w.]+\+ \[ITEM,\.\.\.\]", "", text)
         text = re.sub(r"\[--backbone CONFIG\]\s*|^  --backbone CONFIG.*\n(?:    +.*\n)*", "", text, flags=re.MULTILINE)
-        text = text.replace("[ITEM,...]", "A B ...").replace("default: null", "no default").replace(" | null", "")
+        text = text.replace("[ITEM,...]", "A B ...")
+        text = re.sub(r"default:\s+null", "no default", re.sub(r"\s+\|\s+null", "", text))
         return re.sub(r"--[a-z_.]+", lambda name: name[0].replace("_", "-"), text)
 
     def _note(self, cls: type, prefix: str, skip: Iterable[str]) -> None:
@@ -90,7 +92,12 @@ class Options:
                 continue
             self._names.append(prefix + name)
             if re.search(r"\b(list|tuple|Sequence)\[", str(hint)):
-                self._lists.add(prefix + name)
+                self._list(prefix + name, hint)
+
+    def _list(self, name: str, hint: Any) -> None:
+        self._lists.add(name)
+        if re.search(r"\bstr\b", str(hint)):
+            self._texts.add(name)
 
     def _normalise(self, argv: Sequence[str]) -> list[str]:
         """Underscores for dashes in names, and one JSON word for the words of a list."""
@@ -104,7 +111,8 @@ class Options:
             name, equals, value = word[2:].partition("=")
             name = name.replace("-", "_")
             if name not in self._names and name != "help":
-                raise FieldcastError(f"there is no option --{name.replace('_', '-')}{self._near(name)}: see --help.")
+                near = did_you_mean(f"--{name}".replace("_", "-"), [_typed(known) for known in self._names])
+                raise FieldcastError(f"there is no option --{name.replace('_', '-')}{near}: see --help.")
             values = [value] if equals else []
             if name in self._lists:
                 while not equals and rest and not rest[0].startswith("--"):
@@ -114,6 +122,8 @@ class Options:
                 parsed = [_plain(part) for part in values]
                 if len(parsed) == 1 and isinstance(parsed[0], list):
                     parsed = parsed[0]
+                elif name in self._texts:
+                    parsed = values  # a sensor may be called 7
                 words.append(f"--{name}={json.dumps(parsed)}")
             elif name in self._flags or name == "help":
                 words.append(f"--{name}")
@@ -132,14 +142,13 @@ class Options:
                 flat |= {f"{key}.{inner}": part for inner, part in value.items()}
             else:
                 flat[key] = value
-        for name in flat:
+        for name, value in flat.items():
             if name not in self._names:
-                raise FieldcastError(f"the configuration file has no setting '{name}'{self._near(str(name))}: remove it.")
+                near = did_you_mean(name, self._names)
+                raise FieldcastError(f"the configuration file has no setting '{name}'{near}: remove it.")
+            if name in self._flags and not isinstance(value, bool):
+                raise FieldcastError(f"{_typed(name)} does not fit: '{value}' is not true or false.")
         return flat
-
-    def _near(self, name: str) -> str:
-        dashed = [known.replace("_", "-") for known in self._names]
-        return did_you_mean(name.replace("_", "-"), dashed)
 
     def _sentence(self, error: Exception) -> str:
         """jsonargparse's message of many lines as one sentence: which option, what was given, what is expected."""
@@ -159,7 +168,9 @@ def _typed(name: str) -> str:
 
 def _mismatch(detail: str) -> str:
     """What was given and what is expected."""
-    given = re.search(r"(?:Got value: |Given value: )(\S+)|Expected a [^.]*(?:\[.*?\]|>)\. (?:Got value: )?(\S+)", detail)
+    given = re.search(
+        r"(?:Got value: |Given value: )(\S+)|Expected a [^.]*(?:\[.*?\]|>)\. (?:Got value: )?(\S+)", detail
+    )
     value = next((part for part in given.groups() if part), "the value").rstrip(".,") if given else "the value"
     if choices := re.search(r"Literal\[(.*?)\]", detail):
         return f"'{value}' is none of {choices[1].replace(chr(39), '')}"

@@ -29,9 +29,10 @@ def run(argv: Sequence[str]) -> None:
         model = {"name": model}
     if not isinstance(model, dict):
         raise FieldcastError("'backbone' in the configuration file is neither a name nor settings: write 'backbone: stid'.")
-    chosen = str(model.pop("name", None) or "stid") if name is None else name
-    if name is not None and name != chosen:
-        model = {}
+    named = str(model.pop("name", None) or "stid")
+    chosen = named if name is None else name
+    if chosen != named:
+        model = {}  # the file's settings are those of another backbone
     backbone = BACKBONES.get(chosen)
 
     options = Options("train", f"Train a backbone (now {chosen}), score it beside simple baselines, save it.")

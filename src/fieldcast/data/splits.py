@@ -121,7 +121,9 @@ def _row_ranges(readings: Readings, rule: Mapping[str, Any]) -> _Ranges:
     rows = len(readings.time)
     _check_keys(readings.meta.name, rule, {*PARTS, "train_until", "validation_until", "windows", "note"})
     if rule.get("windows", "inside") != "inside":
-        raise FieldcastError(f"a split of {readings.meta.name} has windows = '{rule['windows']}': only 'inside' exists.")
+        raise FieldcastError(
+            f"a split of {readings.meta.name} has windows = '{rule['windows']}': only 'inside' exists."
+        )
     if "train_until" in rule:
         if "validation_until" not in rule:
             raise FieldcastError(f"a split of {readings.meta.name} has train_until only: give validation_until too.")
@@ -161,7 +163,8 @@ def _edges(part: str, given: Any) -> tuple[int, int]:
         first, stop = given
         return int(first), int(stop)
     except (TypeError, ValueError):
-        raise FieldcastError(f"the {part} rows of a split are {given!r}: give the first and the one behind the last, [0, 700].") from None
+        said = f"the {part} rows of a split are {given!r}: give the first and the one behind the last, [0, 700]."
+        raise FieldcastError(said) from None
 
 
 def _count_until(wall: np.ndarray, stamp: str, key: str) -> int:

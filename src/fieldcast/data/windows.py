@@ -75,8 +75,9 @@ class Windows:
                     f"{', '.join(channel_names)}{did_you_mean(name, channel_names)}: add it to the channels."
                 )
         for name in set(target_names) & set(future):
-            raise FieldcastError(f"'{name}' is to be forecast and known ahead at once: a forecaster would see the answer.")
-        for what, names in (("channel", channel_names), ("target", target_names), ("channel known ahead", tuple(future))):
+            raise FieldcastError(f"'{name}' is to be forecast and known ahead at once: the model would see the answer.")
+        named = (("channel", channel_names), ("target", target_names), ("channel known ahead", tuple(future)))
+        for what, names in named:
             if len(set(names)) < len(names):
                 raise FieldcastError(f"a {what} is named twice among {', '.join(names)}: name each once.")
         first, stop = self.split.train_rows

@@ -127,7 +127,9 @@ def _run(
         finally:
             bar.close()
     if not watch.weights:
-        raise FieldcastError("no epoch had a finite validation score: look at the validation rows and the learning rate.")
+        raise FieldcastError(
+            "no epoch had a finite validation score: look at the validation rows and the learning rate."
+        )
     forecaster.load_state_dict(watch.weights)
     forecaster.eval()
     return History(watch.rows, watch.best_epoch, watch.best)

@@ -55,9 +55,9 @@ class TrainingModule(pl.LightningModule):
         self.train_sum = self.train_sum.to(loss.device) + loss.detach().double()
         self.train_count += 1
         # Looking at the number makes a GPU wait, so not at every step.
-        if (self.train_count % _CHECK_EVERY == 1 or batch_idx + 1 == self.trainer.num_training_batches) and not math.isfinite(
-            float(self.train_sum)
-        ):
+        if (
+            self.train_count % _CHECK_EVERY == 1 or batch_idx + 1 == self.trainer.num_training_batches
+        ) and not math.isfinite(float(self.train_sum)):
             raise FieldcastError(
                 f"the training loss is no longer finite at step {self.global_step} (epoch {self.current_epoch}): lower "
                 "the learning rate or the clip norm; the best weights so far are kept."

@@ -55,7 +55,8 @@ class TrainingOptions:
         for name, value in asdict(self).items():
             choices = get_args(hints[name]) if get_origin(hints[name]) is Literal else (value,)
             if value not in choices:
-                raise FieldcastError(f"{name} is '{value}'{did_you_mean(str(value), choices)}: choose {', '.join(choices)}.")
+                near = did_you_mean(str(value), choices)
+                raise FieldcastError(f"{name} is '{value}'{near}: choose {', '.join(choices)}.")
         positive = ("max_epochs", "batch_size", "learning_rate", "step_size", "gamma", "huber_delta")
         for name in positive:
             if not 0 < getattr(self, name) < math.inf:

@@ -80,9 +80,12 @@ def read_board(folder: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FieldcastError(f"there are no scores at {path}: give the folder of a finished run.")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError:
-        raise FieldcastError(f"{path} is damaged: evaluate the run again.") from None
+        board = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        board = None
+    if not isinstance(board, dict):
+        raise FieldcastError(f"{path} is damaged: evaluate the run again.")
+    return board
 
 
 def board_table(board: dict[str, Any]) -> str:

@@ -29,6 +29,8 @@ def demo(
     made anew; any other that is not empty is refused.
     """
     folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise FieldcastError(f"{folder} is a file: give a folder as --out.")
     if folder.exists() and not (folder / _MARK).exists() and any(folder.iterdir()):
         raise FieldcastError(f"the folder {folder} is not empty and holds no demo: give another --out.")
     shutil.rmtree(folder, ignore_errors=True)

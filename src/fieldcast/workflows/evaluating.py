@@ -12,7 +12,7 @@ from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster, load
 from fieldcast.forecaster.predicting import conform
 from fieldcast.workflows.board import Entry, build_board, write_board
-from fieldcast.workflows.options import ReadingsOptions, RunOptions, find_graph
+from fieldcast.workflows.options import ReadingsOptions, RunOptions
 from fieldcast.workflows.running import CONFIG, count_parameters, read_settings, score_baselines
 from fieldcast.workflows.scoring import score
 
@@ -39,15 +39,16 @@ def evaluate_run(
     source = readings or options.readings
     opened = source.open()
     choice = dataclasses.replace(options.windows, split=split or options.windows.split)
-    places = [folder / f"seed{seed}" for seed in options.seeds if (folder / f"seed{seed}").is_dir()]
-    if not places:
+    seeds = [seed for seed in options.seeds if (folder / f"seed{seed}").is_dir()]
+    if not seeds:
         raise FieldcastError(f"{folder} holds no trained seed yet: finish the run first (train --resume).")
-    forecasters = [load(place) for place in places]
+    forecasters = [load(folder / f"seed{seed}") for seed in seeds]
     form = forecasters[0].form
-    windows = choice.windows(conform(opened, form), find_graph(source.data, opened)).under(form)
-    entries = [_entry(options.backbone, options.seeds, forecasters, windows, part)]
+    # The graph of training and not one beside the data, whose sensors may be fewer or in another order.
+    windows = choice.windows(conform(opened, form), forecasters[0].graph).under(form)
+    entries = [_entry(options.backbone, seeds, forecasters, windows, part)]
     entries += score_baselines(windows, [name for name in options.baselines if name != options.backbone], part)
-    board = build_board(windows.readings.meta.name, windows, options.seeds, entries, part)
+    board = build_board(windows.readings.meta.name, windows, seeds, entries, part)
     if out is not None:
         write_board(Path(out), board, entries)
     return board
@@ -56,4 +57,4 @@ def evaluate_run(
 def _entry(name: str, seeds: Sequence[int], forecasters: list[Forecaster], windows: Windows, part: str) -> Entry:
     scored = [score(forecaster, windows, part) for forecaster in forecasters]
     kind = "trained" if forecasters[0].backbone.trainable else "baseline"
-    return Entry(name, kind, count_parameters(forecasters[0]), list(seeds[: len(scored)]), scored)
+    return Entry(name, kind, count_parameters(forecasters[0]), list(seeds), scored)

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from fieldcast.core.registry import BACKBONES
+from fieldcast.data.files import write_atomically
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import create
@@ -45,10 +46,18 @@ class Job:
 
 def read_jobs(path: str | Path) -> tuple[str, list[Job]]:
     """The name and the runs of an experiment file, in its order: datasets, then backbones, then seeds."""
-    table = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    try:
+        table = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise FieldcastError(f"{path} cannot be read ({' '.join(str(error).split())[:120]}): check it.") from None
+    if not isinstance(table, dict):
+        raise FieldcastError(f"{path} holds no experiment: give name, datasets, backbones and seeds.")
     unknown = sorted(set(table) - set(_KEYS))
     if unknown:
         raise FieldcastError(f"{path} has the unknown key '{unknown[0]}': known are {', '.join(_KEYS)}.")
+    for needed in ("name", "datasets", "backbones", "seeds"):
+        if needed not in table:
+            raise FieldcastError(f"{path} lacks '{needed}': give name, datasets, backbones and seeds.")
     jobs = []
     for dataset in table["datasets"]:
         name, windows = dataset["name"], {**table.get("windows", {}), **dataset.get("windows", {})}
@@ -75,6 +84,8 @@ def run_experiment(path: str | Path, results: str | Path, data: str | Path | Non
     out = Path(results) / f"{name}.jsonl"
     out.parent.mkdir(parents=True, exist_ok=True)
     done = {line["key"] for line in read_lines(out)} if out.exists() else set()
+    if out.exists() and not out.read_bytes().endswith(b"\n"):
+        _end_last_line(out)
     opened: dict[str, Windows] = {}
     for number, job in enumerate(jobs, start=1):
         if job.key in done:
@@ -93,6 +104,18 @@ def run_experiment(path: str | Path, results: str | Path, data: str | Path | Non
             os.fsync(handle.fileno())
         print(f"{number}/{len(jobs)} {job.dataset} {job.backbone} seed {job.seed}: {_short(line)}", flush=True)
     return out
+
+
+def _end_last_line(path: Path) -> None:
+    """Take away a last line that a kill cut short, so that the next one starts on a line of its own."""
+    text = path.read_text(encoding="utf-8")
+    whole, _, last = text.rpartition("\n")
+    try:
+        json.loads(last)
+        whole = text
+    except json.JSONDecodeError:
+        pass
+    write_atomically(path, f"{whole}\n" if whole else "")
 
 
 def read_lines(path: str | Path) -> list[dict[str, Any]]:

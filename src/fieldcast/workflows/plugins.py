@@ -14,8 +14,15 @@ def load_plugin(path: str | Path) -> None:
     file = Path(path)
     if not file.is_file() or file.suffix != ".py":
         raise FieldcastError(f"there is no Python file {file}: give the .py file that holds your backbone.")
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+    name = f"fieldcast_plugin_{file.stem}"  # a name of its own: json.py must not take the place of json
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[file.stem] = module
-    spec.loader.exec_module(module)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except FieldcastError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise FieldcastError(f"{file} cannot be run ({type(error).__name__}: {said}): mend it.") from error

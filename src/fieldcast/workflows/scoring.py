@@ -117,7 +117,7 @@ class Evaluation:
 
     def __str__(self) -> str:
         rows = [
-            {"target": target, "scored on": each["rule"]["name"], **score_row(each, target)}
+            {"target": target, "scored on": each["rule"], **score_row(each, target)}
             for target in self.scores["channels"]
             for each in (self.scores, *self.beside)
         ]
@@ -127,7 +127,8 @@ class Evaluation:
 def evaluate(forecaster: Forecaster, windows: Windows, part: str = "test") -> Evaluation:
     """Score a forecaster on a part of the windows by the protocol (see :func:`score`)."""
     scored = score(forecaster, windows, part)
-    return Evaluation(scored.scores(), scored.scores_beside(), protocol_of(windows, []))
+    protocol = {**protocol_of(windows, []), "part": part}
+    return Evaluation(scored.scores(), scored.scores_beside(), protocol)
 
 
 def protocol_of(windows: Windows, seeds: list[int] | tuple[int, ...]) -> dict[str, Any]:

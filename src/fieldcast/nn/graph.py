@@ -1,0 +1,93 @@
+"""Graph operators on tensors: from sparse or dense matrices to torch, and their product with a signal over nodes."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import scipy.sparse as sparse
+import torch
+from torch import Tensor, nn
+
+
+class Support(nn.Module):
+    """A support S as a module: y_i = sum_j S_ij x_j along the node axis, by :func:`apply`.
+
+    Its tensors are buffers that are not saved, for they follow from the graph; they move with the model. A sparse one
+    holds its three arrays apart, because sparse tensors cannot be deep-copied. Dense ones export, sparse ones do not.
+    Shapes: x [.., N, ..] with N at ``dim`` -> the same shape.
+    """
+
+    dense: Tensor | None
+    rows: Tensor
+    columns: Tensor
+    values: Tensor
+
+    def __init__(self, support: sparse.spmatrix | sparse.sparray | np.ndarray, *, dense: bool = True):
+        super().__init__()
+        tensor = to_tensor(support, dense=dense)
+        self.register_buffer("dense", tensor if dense else None, persistent=False)  # [N, N]
+        if not dense:
+            self.register_buffer("rows", tensor.crow_indices(), persistent=False)  # [N + 1]
+            self.register_buffer("columns", tensor.col_indices(), persistent=False)  # [E]
+            self.register_buffer("values", tensor.values(), persistent=False)  # [E]
+
+    def tensor(self) -> Tensor:
+        """S [N, N], dense or sparse CSR."""
+        if self.dense is not None:
+            return self.dense
+        return _csr(self.rows, self.columns, self.values, len(self.rows) - 1)
+
+    def forward(self, x: Tensor, dim: int = -2) -> Tensor:
+        return apply(self.tensor(), x, dim)
+
+
+def to_tensor(support: sparse.spmatrix | sparse.sparray | np.ndarray, *, dense: bool = True) -> Tensor:
+    """A support float32 [N, N] as a dense tensor, or as a sparse CSR tensor whose product costs edges, not N^2.
+
+    A module that holds one is :class:`Support`.
+    """
+    if dense:
+        array = support if isinstance(support, np.ndarray) else support.toarray()  # type: ignore[union-attr]
+        return torch.from_numpy(np.array(array, dtype=np.float32, order="C"))
+    matrix = sparse.csr_matrix(support, dtype=np.float32, copy=True)
+    matrix.sort_indices()
+    arrays = (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data)
+    rows, columns, values = (torch.from_numpy(array) for array in arrays)
+    return _csr(rows, columns, values, len(rows) - 1)
+
+
+def apply(support: Tensor, x: Tensor, dim: int = -2) -> Tensor:
+    """y_i = sum_j S_ij x_j along the node axis ``dim``, nodes of the result in the rows of S.
+
+    Where a paper multiplies from the other side, give the transposed support.
+    Shapes: support [N, N] dense or sparse CSR, x [.., N, ..] with N at ``dim`` -> the same shape as x, in its dtype.
+    """
+    if support.layout == torch.strided:
+        if x.ndim > 1 and dim in (-2, x.ndim - 2):
+            return support.to(x.dtype) @ x  # [.., N, C]
+        last = x.movedim(dim, -1).unsqueeze(-1)  # [.., N, 1]
+        return (support.to(x.dtype) @ last).squeeze(-1).movedim(-1, dim)
+    first = x.movedim(dim, 0)  # [N, ..]
+    # A sparse product knows no half precision on the CPU, and autocast must not choose it.
+    with torch.autocast(x.device.type, enabled=False):
+        product = support @ first.reshape(len(first), -1).to(support.dtype)  # [N, rest]
+    return product.reshape(first.shape).movedim(0, dim).to(x.dtype)
+
+
+def chebyshev_terms(scaled_laplacian: Tensor, x: Tensor, order: int, dim: int = -2) -> list[Tensor]:
+    """T_0 x = x, T_1 x = M x, T_k x = 2 M T_{k-1} x - T_{k-2} x: ``order`` tensors of the shape of x.
+
+    Equal to applying the matrices of ``supports("chebyshev", order=order)``, at a cost of order x edges.
+    """
+    terms = [x]
+    while len(terms) < order:
+        step = apply(scaled_laplacian, terms[-1], dim)
+        terms.append(step if len(terms) == 1 else 2 * step - terms[-2])
+    return terms
+
+
+def _csr(rows: Tensor, columns: Tensor, values: Tensor, nodes: int) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*CSR tensor support is in beta.*")
+        return torch.sparse_csr_tensor(rows, columns, values, size=(nodes, nodes), check_invariants=False)

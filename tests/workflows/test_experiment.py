@@ -1,0 +1,148 @@
+"""An experiment writes one line a run, goes on where it stood, and says what it left out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fieldcast.errors import FieldcastError
+from fieldcast.workflows import experiment
+from fieldcast.workflows.experiment import read_jobs, read_lines, run_experiment
+from tests.tiny import write_csv
+
+TABLE: dict[str, Any] = {
+    "name": "tiny",
+    "seeds": [0, 1],
+    "datasets": [
+        {"name": "a.csv", "windows": {"targets": ["value"], "channels": "all"} | {"horizon": 2}},
+        {"name": "absent"},
+    ],
+    "windows": {"lookback": 4, "horizon": 3},
+    "training": {"max_epochs": 1, "batch_size": 128, "accelerator": "cpu"},
+    "backbones": {"stid": {"width": 4, "training": {"learning_rate": 0.01}}},
+    "baselines": ["last_value", "weekly_climatology"],
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    write_csv(tmp_path / "data" / "a.csv")
+    table = {**TABLE, "datasets": [{"name": "a.csv", "windows": {"horizon": 2}}, {"name": "absent"}]}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(table))
+    return tmp_path
+
+
+def run(place: Path) -> Path:
+    return run_experiment(place / "tiny.yaml", place / "results", place / "data", progress=False)
+
+
+def test_the_jobs_of_a_file(place: Path) -> None:
+    name, jobs = read_jobs(place / "tiny.yaml")
+    assert name == "tiny"
+    mine = [(job.dataset, job.backbone, job.seed) for job in jobs]
+    assert mine[:4] == [
+        ("a.csv", "last_value", 0),
+        ("a.csv", "weekly_climatology", 0),
+        ("a.csv", "stid", 0),
+        ("a.csv", "stid", 1),
+    ]
+    assert len(mine) == 8 and len({job.key for job in jobs}) == 8
+    stid = jobs[2]
+    assert stid.windows == {"lookback": 4, "horizon": 2} and stid.hyper == {"width": 4}
+    assert stid.training == {"max_epochs": 1, "batch_size": 128, "accelerator": "cpu", "learning_rate": 0.01}
+    assert jobs[0].training == {}, "a baseline is not trained: its line holds for every training setting"
+
+
+def test_every_run_is_a_line_with_its_protocol(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = run(place)
+    lines = read_lines(out)
+    assert out == place / "results" / "tiny.jsonl" and [line["backbone"] for line in lines] == [
+        "last_value", "weekly_climatology", "stid", "stid",
+    ]  # fmt: skip
+    assert "absent is not in" in capsys.readouterr().out
+    assert "needs two training weeks" in lines[1]["note"] and "scores" not in lines[1]
+    stid = lines[2]
+    assert stid["protocol"]["windows"] == {"train": 164, "validation": 24, "test": 47} and stid["protocol"][
+        "seeds"
+    ] == [0]
+    assert (
+        stid["scores"]["channels"]["value"]["mean"]["mae"] > 0 and "per_node" not in stid["scores"]["channels"]["value"]
+    )
+    assert stid["epochs"] == 1 and stid["parameters"] > 0 and stid["command"].startswith("python experiments/run.py")
+
+
+def test_finished_lines_are_not_run_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = run(place)
+    before = out.read_text()
+    monkeypatch.setattr(experiment, "_run_job", lambda *_: pytest.fail("ran again"))
+    run(place)
+    assert out.read_text() == before
+
+
+@pytest.mark.parametrize("cut", [1, 40, 2000])
+def test_a_line_that_was_cut_is_run_again_and_no_other_is_lost(cut: int, place: Path) -> None:
+    out = run(place)
+    whole = out.read_text()
+    lines = read_lines(out)
+    out.write_text(whole[:-cut])
+    assert len(read_lines(out)) == (4 if cut == 1 else 3)
+    run(place)
+    again = read_lines(out)
+    assert [line["key"] for line in again] == [line["key"] for line in lines]
+    assert [line.get("scores") for line in again] == [line.get("scores") for line in lines], (
+        "the same run, the same scores"
+    )
+    assert all(json.loads(text) for text in out.read_text().splitlines()), "no half line is left"
+
+
+def test_other_settings_are_other_runs(place: Path) -> None:
+    out = run(place)
+    table = yaml.safe_load((place / "tiny.yaml").read_text())
+    table["training"]["max_epochs"] = 2
+    (place / "tiny.yaml").write_text(yaml.safe_dump(table))
+    run(place)
+    lines = read_lines(out)
+    assert [line["backbone"] for line in lines[4:]] == ["stid", "stid"], "the baselines stand"
+    assert [line["epochs"] for line in lines if line["backbone"] == "stid"] == [1, 1, 2, 2]
+
+
+def test_all_channels(place: Path) -> None:
+    table = yaml.safe_load((place / "tiny.yaml").read_text())
+    table |= {
+        "datasets": [{"name": "a.csv", "windows": {"channels": "all"}}],
+        "backbones": {},
+        "baselines": ["last_value"],
+    }
+    (place / "tiny.yaml").write_text(yaml.safe_dump(table))
+    assert read_lines(run(place))[0]["protocol"]["channels"] == ["value"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sedes": [1]}, "unknown key 'sedes'"),
+        ({"seeds": None}, "lacks 'seeds'"),
+        ({"datasets": None}, "lacks 'datasets'"),
+        ({"backbones": {"stdi": {}}}, "did you mean 'stid'"),
+        ({"baselines": ["lastvalue"]}, "did you mean 'last_value'"),
+    ],
+)
+def test_a_mistake_in_the_file_is_told(change: dict[str, Any], said: str, place: Path) -> None:
+    table = {key: value for key, value in {**TABLE, **change}.items() if value is not None}
+    (place / "tiny.yaml").write_text(yaml.safe_dump(table))
+    with pytest.raises(FieldcastError, match=said):
+        run(place)
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", ""])
+def test_a_file_that_is_no_experiment_is_told(text: str, tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(FieldcastError, match=r"x\.yaml"):
+        read_jobs(tmp_path / "x.yaml")
+    with pytest.raises(FieldcastError, match=r"absent\.yaml"):
+        read_jobs(tmp_path / "absent.yaml")
