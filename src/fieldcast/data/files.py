@@ -18,8 +18,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: writers such as numpy and pyarrow choose by it.
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    # The suffix stays last: writers such as numpy and pyarrow choose by it. The name is fixed, so that what a killed
+    # process left is taken up by the next write and not left lying about.
+    beside = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         yield beside
         with open(beside, "rb") as handle:
