@@ -46,8 +46,8 @@ if __name__ == "__main__":
     count = sum(len(batch.start) for batch in loader)
     rate = count / (time.perf_counter() - began)
     result = {
-        "what": "34,272 x 207 x 1 readings in memory to Windows (first and median of 5), peak memory above the raw array, "
-        "gathered windows a second at B = 64",
+        "what": "34,272 x 207 x 1 readings in memory to Windows (first and median of 5), peak memory above the raw "
+        "array, gathered windows a second at B = 64",
         "first_seconds": round(spent[0], 3), "median_seconds": round(statistics.median(spent), 3),
         "raw_mb": round(values.nbytes / 2**20, 1), "above_raw_mb": round(above, 1), "windows_per_second": round(rate),
         "machine": machine_record(), "versions": version_record(), "command": "python benchmarks/preparation.py",

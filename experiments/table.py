@@ -1,4 +1,7 @@
-"""Write the tables of an experiment: python experiments/table.py experiments/results/NAME.jsonl [--readme README.md]."""
+"""Write the tables of an experiment.
+
+python experiments/table.py experiments/results/NAME.jsonl [--readme README.md]
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from fieldcast.workflows.tables import as_markdown, summary_markdown
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("lines", help="the JSON lines that run.py wrote")
-    parser.add_argument("--readme", help="a Markdown file whose table between <!-- scores --> and <!-- /scores --> is renewed")
+    parser.add_argument(
+        "--readme", help="a Markdown file whose table between <!-- scores --> and <!-- /scores --> is renewed"
+    )
     arguments = parser.parse_args()
     try:
         path = Path(arguments.lines)

@@ -48,7 +48,10 @@ def test_a_backbone_in_one_file_trains_from_python(workplace: Path, monkeypatch:
     import fieldcast as fc
 
     monkeypatch.setattr(BACKBONES, "_registered", dict(BACKBONES._registered))
-    exec(compile(next(block for block in blocks("python") if "my_linear.py" in block), "my_linear.py", "exec"), {"__name__": "my_linear"})
+    exec(
+        compile(next(block for block in blocks("python") if "my_linear.py" in block), "my_linear.py", "exec"),
+        {"__name__": "my_linear"},
+    )
     windows = fc.Windows(fc.open_readings("readings.csv"), lookback=12, horizon=3)
     forecaster = fc.create("my_linear", windows, seed=0, width=8)
     history = fc.fit(forecaster, windows, fc.TrainingOptions(max_epochs=3, learning_rate=0.01))

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from fieldcast.data.windows import Windows
+from fieldcast.errors import FieldcastError
+from fieldcast.forecaster import create
 from tests.backbones.common import arrays, inputs, parameters, spec, stirred
 from tests.reference.lstm import lstm
+from tests.tiny import tiny_readings
 
 
 @pytest.mark.parametrize("nodes", [207, 325, 358, 307, 883, 170, 716])
@@ -65,3 +69,12 @@ def test_no_node_sees_another() -> None:
     with torch.no_grad():
         difference = (backbone(changed, ctx) - backbone(x, ctx)).abs().amax(dim=(0, 1, 3))
     assert difference[2] > 1e-6 and (difference[[0, 1, 3]] < 1e-14).all()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("width", 0), ("layers", 0), ("input_width", -2), ("end_width", 0), ("dropout", -0.1)],
+)
+def test_impossible_settings_are_told(setting: str, value: float) -> None:
+    with pytest.raises(FieldcastError, match=f"{setting} is {value}: give a number of at least"):
+        create("lstm", Windows(tiny_readings(), 6, 3), **{setting: value})

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fieldcast.data.windows import Windows
+from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import create
 from tests.backbones.common import arrays, forecast, inputs, parameters, spec, stirred
 from tests.reference.stid import stid
@@ -61,3 +62,13 @@ def test_calendar_rows_start_at_zero() -> None:
     backbone = create("stid", Windows(tiny_readings(), 6, 3), seed=0).backbone
     assert not backbone.slot_embedding.weight.any() and not backbone.day_embedding.weight.any()
     assert backbone.node_embedding.std() > 0
+
+
+@pytest.mark.parametrize(("setting", "value"), [("width", 0), ("layers", -1), ("dropout", 3), ("dropout", 1.0)])
+def test_impossible_settings_are_told(setting: str, value: float) -> None:
+    with pytest.raises(FieldcastError, match=f"{setting} is {value}: give a number of at least"):
+        create("stid", Windows(tiny_readings(), 6, 3), **{setting: value})
+
+
+def test_without_layers_it_is_linear_in_its_inputs() -> None:
+    assert parameters("stid", spec(207), layers=0) == 117_868 - 3 * 2 * (128 * 128 + 128)

@@ -158,12 +158,55 @@ def test_resume_goes_on(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         patch.setattr(fitting, "fit", stop)
         ran = fieldcast(*words)
     assert (
-        ran.code == 130 and ran.err.splitlines()[-1] == "fieldcast: interrupted; a training run goes on with --resume"
+        ran.code == 130
+        and ran.err.splitlines()[-1]
+        == "fieldcast: interrupted; training goes on with: fieldcast train --resume --out FOLDER"
     )
     assert "already holds a run" in refused(*words)
-    ran = fieldcast(*words, "--resume")
+    assert "is not finished" in refused("predict", tmp_path / "run", "--data", place / "tiny.csv")
+    ran = fieldcast("train", "--resume", "--out", tmp_path / "run")
     assert ran.code == 0 and "seed 1: 1 epochs" in ran.err and "seed 0: " not in ran.err
     assert ran.out.replace(str(tmp_path), "") == (place / "said.txt").read_text().replace(str(place), "")
+    assert fieldcast(*words, "--resume").out == ran.out, "the settings may be given again"
+    assert "begun with another 'lookback'" in refused("train", "--resume", "--out", tmp_path / "run", "--lookback", 5)
+    assert "--data is needed" in refused("train", "--resume", "--out", tmp_path / "absent")
+
+
+def test_predict_reads_as_the_run_did(tmp_path: Path) -> None:
+    zone = ["--timezone", "America/New_York", "--fill-gap", 2]
+    write_csv(tmp_path / "tiny.csv", start="2024-01-20")
+    words = ["--data", tmp_path / "tiny.csv"]
+    assert fieldcast("train", *words, *zone, *TINY, "--backbone.width", 2, "--out", tmp_path / "run").code == 0
+    lines = (tmp_path / "tiny.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "gap.csv").write_text("".join(lines[:-2] + lines[-1:]))
+    ran = fieldcast("predict", tmp_path / "run", "--data", tmp_path / "gap.csv", "--out", tmp_path / "f.csv")
+    assert ran.code == 0, ran.err
+    frame = pd.read_csv(tmp_path / "f.csv")
+    assert frame["origin"][0] == "2024-01-30 04:00:00" and frame["local_time"][0] == "2024-01-30 00:00:00"
+    assert "from 2024-01-29T23:00 America/New_York" in ran.out
+    first = ran.out.splitlines()[2]
+    assert first.split()[:3] == ["2024-01-29", "23:00:00", "1"] and "2024-01-30 00:00:00" in first
+    assert "local_time" not in ran.out and "--fill-gap" in fieldcast("predict", "--help").out
+    assert "a gap" in refused("predict", tmp_path / "run", "--data", tmp_path / "gap.csv", "--fill-gap", 0)
+
+
+def test_a_file_that_cannot_be_written_is_one_line(place: Path, tmp_path: Path) -> None:
+    under = place / "tiny.csv" / "under"
+    words = ["predict", place / "run", "--data", place / "tiny.csv", "--out"]
+    assert refused(*words, under / "f.csv").startswith(f"fieldcast: {place / 'tiny.csv'}")
+    assert "Not a directory" in refused("report", place / "run", "--out", under / "r.html")
+    (tmp_path / "f.csv").mkdir()
+    assert refused(*words, tmp_path / "f.csv").startswith(f"fieldcast: {tmp_path / 'f.csv'}: ")
+
+
+def test_an_error_of_the_system_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fieldcast.workflows import describing
+
+    def full() -> None:
+        raise OSError(28, "No space left on device", "a.csv")
+
+    monkeypatch.setattr(describing, "describe_models", full)
+    assert refused("models") == "fieldcast: a.csv: No space left on device\n"
 
 
 # Quiet and JSON

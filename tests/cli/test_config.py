@@ -79,9 +79,8 @@ def test_the_command_line_overrides_the_file(place: Path) -> None:
     )
     assert ran.code == 0, ran.err
     config = saved("a")
-    assert (
-        config["data"] == "tiny.csv" and config["seeds"] == [5] and config["horizon"] == 3 and config["lookback"] == 4
-    )
+    assert config["data"] == str(place / "tiny.csv"), "a run can be moved"
+    assert config["seeds"] == [5] and config["horizon"] == 3 and config["lookback"] == 4
     assert config["backbone"]["width"] == 6 and config["max_epochs"] == 1
 
 
@@ -165,5 +164,13 @@ def test_a_plugin_from_the_command_line_trains(place: Path) -> None:
         assert ran.code == 0, ran.err
         assert "\nplugged " in ran.out and saved("a")["backbone"] == {"name": "plugged", "width": 3}
         assert "plugin" not in saved("a")
+        BACKBONES._registered.pop("plugged")
+        for words in (["predict", "a", "--data", "tiny.csv"], ["evaluate", "a"], ["train", "--resume", "--out", "a"]):
+            assert "one of your own: give its file with --plugin, or in Python" in refused(*words)
+            assert fieldcast(*words, "--plugin=mine.py").code == 0
+            assert "--plugin" in fieldcast(words[0], "--help").out
+            BACKBONES._registered.pop("plugged")
+        assert "\nplugged " in fieldcast("models", "--plugin", "mine.py").out
+        assert "there is no option --plugin" in refused("report", "a", "--plugin", "mine.py")
     finally:
         BACKBONES._registered.pop("plugged", None)

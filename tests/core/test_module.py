@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from fieldcast.core.module import Configured, gather_nodes
+from fieldcast.core.module import Configured, gather_nodes, require
 from fieldcast.core.spec import Spec
+from fieldcast.errors import FieldcastError
 
 
 class Example(Configured):
@@ -83,3 +84,14 @@ def test_gather_keeps_the_kind_of_number_and_the_order() -> None:
     grown = gather_nodes(counts, (0,), np.array([1, 0, -1]))
     assert grown.dtype == counts.dtype and grown[:2].tolist() == [[7, 8], [5, 6]]
     assert gather_nodes(torch.rand(4, 5).t(), (1,), np.array([0, 2])).is_contiguous()
+
+
+@pytest.mark.parametrize(("value", "least", "below"), [(0, 1, np.inf), (-1, 0, 1), (1.0, 0, 1), (float("nan"), 0, 1)])
+def test_a_hyper_parameter_out_of_range_is_told(value: float, least: float, below: float) -> None:
+    with pytest.raises(FieldcastError, match=f"width is {value}: give a number of at least {least}"):
+        require("width", value, least, below)
+
+
+def test_a_hyper_parameter_in_range_passes() -> None:
+    require("width", 1, 1)
+    require("dropout", 0.0, 0, below=1)

@@ -20,7 +20,8 @@ from tests.tiny import tiny_readings
 
 @pytest.mark.parametrize(
     ("frequency", "slots"),
-    [("5min", 288), ("15min", 96), ("30min", 48), ("1h", 24), ("6h", 4), ("7h", 4), ("30s", 2880), ("1D", 1),
+    [("5min", 288), ("15min", 96), ("30min", 48), ("1h", 24), ("6h", 4), ("7h", 4), ("1min", 1440), ("30s", 1440),
+     ("100ms", 1440), ("1D", 1),
      ("7D", 1), ("1MS", 1), ("1ME", 1), ("3MS", 1), ("1YS", 1)],
 )  # fmt: skip
 def test_slots_of_a_day(frequency: str, slots: int) -> None:
@@ -55,8 +56,9 @@ def test_the_leap_day_has_an_id() -> None:
 def test_unseen_ids_are_neutral() -> None:
     hours = pd.date_range("2024-01-01 06:00", periods=6, freq="1h")  # a Monday morning
     calendar = Calendar("1h").fitted(hours)
-    assert calendar.seen == ((6, 7, 8, 9, 10, 11), (0,), (0,))
-    ids = calendar.ids(pd.DatetimeIndex(["2024-01-01 07:00", "2024-01-08 12:00", "2025-01-01 08:00"]))
+    near = (*range(11), *range(356, 366))  # ten days around New Year
+    assert calendar.seen == ((6, 7, 8, 9, 10, 11), (0,), near)
+    ids = calendar.ids(pd.DatetimeIndex(["2024-01-01 07:00", "2024-01-22 12:00", "2025-01-01 08:00"]))
     assert ids.tolist() == [[7, 0, 0], [NEUTRAL, 0, NEUTRAL], [8, NEUTRAL, 0]]
     again = Calendar.from_json(json.loads(json.dumps(calendar.to_json())))
     assert again == calendar and again.ids(hours).tolist() == calendar.ids(hours).tolist()

@@ -60,6 +60,7 @@ def test_local_time_follows_the_clock_on_the_wall() -> None:
     frame = label(readings, [row]).to_frame()
     assert frame["time"].dt.hour.tolist() == [7, 8, 9], "UTC"
     assert frame["local_time"].dt.hour.tolist() == [3, 4, 5], "two o'clock does not exist that night"
+    assert "from 2024-03-10T01:00 America/New_York, 3 steps" in repr(label(readings, [row]))
 
 
 @pytest.mark.parametrize("name", ["f.csv", "f.parquet"])

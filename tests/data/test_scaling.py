@@ -31,6 +31,10 @@ def test_mean_and_deviation_equal_numpy(
     masked = np.ma.masked_array(values.astype(np.float64), ~observed)
     mean = np.broadcast_to(masked.mean(axis=AXES[kind], keepdims=True).filled(0)[0], (nodes, channels))
     deviation = masked.std(axis=AXES[kind], keepdims=True).filled(0)[0]
+    if kind == "node":  # a node that was silent takes the channel's
+        silent = ~observed.any(axis=0)
+        mean = np.where(silent, masked.mean(axis=(0, 1)).filled(0), mean)
+        deviation = np.where(silent, masked.std(axis=(0, 1)).filled(0), deviation)
     deviation = np.broadcast_to(np.where(deviation > 1e-9, deviation, 1), (nodes, channels))
     assert scaler.mean.shape == scaler.scale.shape == (nodes if kind == "node" else 1, channels)
     assert scaler.mean.dtype == scaler.scale.dtype == np.float32
@@ -118,3 +122,16 @@ def test_channels_nodes_and_json() -> None:
 def test_an_unknown_kind_is_told() -> None:
     with pytest.raises(FieldcastError, match="did you mean 'channel'"):
         Scaler.fit(tiny_values(5), np.ones((5, 3, 1), bool), "chanel")
+
+
+def test_a_node_silent_in_training_takes_the_channels_scale() -> None:
+    values = (
+        np.random.default_rng(0).normal([10.0, 400.0, 0.0], [1.0, 2.0, 1.0], size=(50, 3))[..., None].astype(np.float32)
+    )
+    observed = np.ones(values.shape, bool)
+    observed[:, 2] = False
+    scaler = Scaler.fit(values, observed, "node")
+    heard = values[:, :2].astype(np.float64)
+    np.testing.assert_allclose(scaler.mean[2, 0], heard.mean(), rtol=1e-5)
+    np.testing.assert_allclose(scaler.scale[2, 0], heard.std(), rtol=1e-5)
+    np.testing.assert_allclose(scaler.mean[:2, 0], heard.mean(axis=0)[:, 0], rtol=1e-5)

@@ -6,6 +6,7 @@ import tracemalloc
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -158,3 +159,20 @@ def test_at_the_size_of_metr_la_nothing_is_copied() -> None:
     assert peak < 100e6, f"{peak / 1e6:.0f} MB above the array"
     assert [len(windows.starts(part)) for part in PARTS] == [23974, 3425, 6850]
     assert np.shares_memory(windows.readings.values, values)
+
+
+def test_another_timezone_is_refused_where_calendars_would_differ() -> None:
+    stamps = pd.date_range("2024-01-01", periods=240, freq="1h", tz="UTC")
+    there = Readings.from_array(tiny_values(), stamps, frequency="1h", timezone="America/Los_Angeles")
+    here = Readings.from_array(tiny_values(), stamps, frequency="1h", timezone="UTC")
+    with pytest.raises(FieldcastError, match="timezone of the windows"):
+        Windows(here, 6, 3).under(Windows(there, 6, 3).form)
+
+
+def test_readings_that_are_only_scored_have_all_windows_in_one_part() -> None:
+    windows = tiny_windows()
+    scored = Windows.for_scoring(tiny_readings(rows=40, seed=3), windows.form)
+    assert len(scored.starts("test")) == 40 - 9 + 1 and len(scored.starts("train")) == 0
+    assert scored.form is windows.form
+    with pytest.raises(FieldcastError, match="give more rows"):
+        Windows.for_scoring(tiny_readings(rows=8), windows.form)

@@ -15,12 +15,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster, create, load, save
 from fieldcast.forecaster import folder as saving
 from fieldcast.forecaster.folder import SUMS, write_sums
 from tests.contracts.cases import Sizes, Subject, tiny_windows
 from tests.contracts.checks import refused
+from tests.tiny import tiny_readings
 
 FILES = (
     "config.json", "model.safetensors", "scaler.json", "nodes.csv", "graph.npz", "protocol.json", "metrics.json",
@@ -89,7 +91,7 @@ def test_what_is_loaded_is_what_was_saved(made: Forecaster, original: Path) -> N
 
 def test_names_with_commas_quotes_and_other_letters(tmp_path: Path) -> None:
     forecaster = Subject("stid").build()
-    names = ["A,1", 'say "x"', "Zürich, Süd", "a'b", " padded "]
+    names = ["A,1", 'say "x"', "two\nlines\u2028or three", "a'b", " Zürich, Süd "]
     forecaster = forecaster.renode([-1] * 5, names=names)
     assert load(save(forecaster, tmp_path / "a")).form.nodes == tuple(names)
 
@@ -137,7 +139,10 @@ def test_a_folder_whose_saving_was_cut_short(made: Forecaster, tmp_path: Path, m
     with pytest.raises(OSError, match="no space"):
         save(made, saved)
     assert not list(saved.glob(".*")), "no file is left beside"
-    refused(load, saved, match=f"no complete forecaster \\({SUMS} is absent\\)")
+    refused(load, saved, match=f"no complete forecaster \\({SUMS} is absent or empty\\)")
+    monkeypatch.undo()
+    save(made, saved)
+    assert load(saved).form.nodes == made.form.nodes, "the next save mends it"
     refused(load, tmp_path / "never", match="there is no saved forecaster")
     (tmp_path / "empty").mkdir()
     refused(load, tmp_path / "empty", match="no complete forecaster")
@@ -206,6 +211,14 @@ def test_other_files_that_do_not_fit(folder: Path) -> None:
     refused(load, folder)
 
 
+def test_a_scale_for_each_node_needs_as_many_nodes(tmp_path: Path) -> None:
+    windows = Windows(tiny_readings(), 6, 3, scaler="node")
+    folder = save(create("lstm", windows, seed=0, width=2), tmp_path / "a")
+    (folder / "nodes.csv").write_text("id\ns0\ns1\n")
+    write_sums(folder)
+    refused(load, folder, match="scales 3 nodes and names 2")
+
+
 def test_a_graph_that_is_not_in_the_sums_is_not_read(tmp_path: Path) -> None:
     form = tiny_windows(Sizes()).form
     saved = save(create("stid", form, seed=0), tmp_path / "a")
@@ -217,6 +230,33 @@ def test_saving_over_an_older_one_leaves_nothing_of_it(folder: Path) -> None:
     save(create("stid", tiny_windows(Sizes()).form, seed=0), folder)
     assert not {"graph.npz", "protocol.json", "metrics.json"} & {path.name for path in folder.iterdir()}
     assert load(folder).graph is None
+
+
+def test_saving_leaves_the_files_of_others(made: Forecaster, folder: Path, tmp_path: Path) -> None:
+    (folder / "notes.txt").write_text("mine")
+    save(made, folder)
+    assert (folder / "notes.txt").read_text() == "mine"
+    for number, name in enumerate(FILES):
+        mine = tmp_path / str(number) / name
+        mine.parent.mkdir()
+        mine.write_text("mine")
+        assert name in refused(save, made, mine.parent, match="give another folder")
+        assert mine.read_text() == "mine" and len(list(mine.parent.iterdir())) == 1
+    save(create("stid", tiny_windows(Sizes()).form, seed=0), folder)
+    (folder / "metrics.json").write_text("mine")
+    refused(save, made, folder, match="metrics.json that is no forecaster's")
+    assert (folder / "metrics.json").read_text() == "mine" and load(folder).graph is None
+
+
+def test_a_folder_in_which_training_was_at_work_is_saved_to(made: Forecaster, tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").write_text("")
+    (tmp_path / "config.json").write_text("cut sho")
+    assert load(save(made, tmp_path)).form.nodes == made.form.nodes
+
+
+def test_an_unfinished_run_is_told(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"data_hash": "0", "finished": false}')
+    refused(load, tmp_path, match="is not finished: go on with it")
 
 
 def test_sums_name_no_file_outside(folder: Path) -> None:
@@ -240,3 +280,12 @@ def test_a_class_nobody_can_find_again_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(FieldcastError, match="Nowhere is not registered"):
         save(create(Nowhere, tiny_windows(Sizes()), seed=0), tmp_path / "a")
+
+
+def test_frozen_parameters_stay_frozen(tmp_path: Path) -> None:
+    forecaster = Subject("stid").build()
+    for parameter in forecaster.backbone.blocks.parameters():  # type: ignore[union-attr]
+        parameter.requires_grad_(False)
+    frozen = {name for name, each in forecaster.named_parameters() if not each.requires_grad}
+    again = load(save(forecaster, tmp_path / "model"))
+    assert {name for name, each in again.named_parameters() if not each.requires_grad} == frozen != set()

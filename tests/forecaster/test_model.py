@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from fieldcast.backbones.stid import STID
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Batch
+from fieldcast.data.readings import Readings
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import create
@@ -162,3 +164,22 @@ def test_values_are_never_scaled_by_what_training_did_not_see() -> None:
     values = tiny_values(sizes)[first:stop]
     np.testing.assert_allclose(windows.form.scaler.mean[0], np.nanmean(values, axis=(0, 1)), rtol=1e-5)
     np.testing.assert_allclose(windows.form.scaler.scale[0], np.nanstd(values, axis=(0, 1)), rtol=1e-5)
+
+
+def test_renode_keeps_frozen_what_was_frozen() -> None:
+    forecaster = create("stid", tiny_windows(Sizes(nodes=2)), seed=0)
+    for parameter in forecaster.backbone.blocks.parameters():  # type: ignore[union-attr]
+        parameter.requires_grad_(False)
+    after = forecaster.renode([1, 0])
+    frozen = {name for name, parameter in after.named_parameters() if not parameter.requires_grad}
+    assert frozen == {name for name, parameter in forecaster.named_parameters() if not parameter.requires_grad} != set()
+
+
+def test_a_backbone_that_reads_nothing_known_ahead_refuses_it() -> None:
+    class Deaf(STID):
+        uses_future = False
+
+    rows = Readings.from_array(tiny_values(Sizes()), start="2024-01-01", frequency="6h", channels=["a", "b"])
+    windows = Windows(rows, 6, 3, channels=["a", "b"], targets=["a"], future=["b"])
+    refused(create, Deaf, windows, match="does not read channels known ahead")
+    assert create("stid", windows).backbone.uses_future

@@ -67,7 +67,8 @@ def test_a_channel_too_many_is_left_out(forecaster: Forecaster) -> None:
 def test_an_absent_sensor_warns_and_counts_as_unobserved(forecaster: Forecaster) -> None:
     values = tiny_values(SIZES, seed=3)
     values[:, 2] = np.nan
-    expected = predict(forecaster, readings(values))
+    with pytest.warns(UserWarning, match="1 of 5 sensors, first 'node2', have no reading in the last 6 steps"):
+        expected = predict(forecaster, readings(values))
     with pytest.warns(UserWarning, match="lacks 1 of 5 sensors, first 'node2': they count as unobserved"):
         actual = predict(forecaster, readings(values[:, [0, 1, 3, 4]], nodes=[NODES[i] for i in (0, 1, 3, 4)]))
     assert np.array_equal(actual.values, expected.values) and actual.nodes == tuple(NODES)
@@ -186,3 +187,47 @@ def test_as_a_labelled_cube(forecaster: Forecaster) -> None:
     value = cube["channel0"].sel(origin="2025-06-06T00:00", node="node3", step=2)
     row = int(np.flatnonzero(forecast.origin == np.datetime64("2025-06-06"))[0])
     assert float(value) == forecast.values[row, 1, 3, 0]
+
+
+def test_origins_are_wall_clock_times() -> None:
+    """Where the readings have a timezone, 08:00 is eight o'clock there; an hour that came twice needs its offset."""
+    values = np.arange(200.0)[:, None]
+    stamps = pd.date_range("2024-10-31", periods=200, freq="1h", tz="America/Los_Angeles")
+    zoned = Readings.from_array(values, stamps, frequency="1h", timezone="America/Los_Angeles")
+    forecaster = create("last_value", Windows(zoned, 6, 3)).eval()
+    row = list(stamps).index(pd.Timestamp("2024-11-01 08:00", tz="America/Los_Angeles"))
+    for origin in ("2024-11-01 08:00", "2024-11-01T08:00-07:00", "2024-11-01T15:00Z"):
+        forecast = predict(forecaster, zoned, [origin])
+        assert forecast.values[0, 0, 0, 0] == pytest.approx(values[row, 0])
+        assert pd.Timestamp(forecast.to_frame()["local_time"][0]) == pd.Timestamp("2024-11-01 09:00")
+    refused(predict, forecaster, zoned, ["2024-11-03 01:00"], match="came twice on the wall clock")
+    assert predict(forecaster, zoned, ["2024-11-03T01:00-08:00"]).values.shape == (1, 3, 1, 1)
+    refused(predict, forecaster, zoned, [], match="no origin in the list")
+
+
+def test_what_is_known_ahead_never_comes_from_behind_a_gap() -> None:
+    time = pd.date_range("2024-01-01", periods=120, freq="1h").to_numpy(copy=True)
+    time[100:] += np.timedelta64(48, "h")
+    values = np.stack([np.sin(np.arange(120.0)), np.arange(120.0)], axis=1)[:, None]
+    gapped = Readings.from_array(values, time, channels=["y", "holiday"], frequency="1h")
+    windows = Windows(gapped, 6, 3, channels=["y", "holiday"], targets=["y"], future=["holiday"])
+    forecaster = create("stid", windows, seed=0, width=4).eval()
+    forecast = predict(forecaster, gapped, "all")
+    steps = forecast.time[:, -1] - forecast.origin
+    assert (steps == np.timedelta64(3, "h")).all()
+    rows = np.searchsorted(time, forecast.origin)
+    assert not np.isin(rows, [97, 98, 99]).any() and 96 in rows
+    refused(predict, forecaster, gapped, [str(time[98])], match="choose a later one")
+
+
+def test_what_is_known_ahead_changes_the_forecast() -> None:
+    values = np.random.default_rng(0).normal(size=(120, 1, 2)).astype(np.float32)
+    rows = Readings.from_array(values, start="2024-01-01", frequency="1h", channels=["y", "z"])
+    windows = Windows(rows, 6, 3, channels=["y", "z"], targets=["y"], future=["z"])
+    other = values.copy()
+    other[-3:, :, 1] += 5
+    moved = Readings.from_array(other, start="2024-01-01", frequency="1h", channels=["y", "z"])
+    for name in ("stid", "lstm"):
+        forecaster = create(name, windows, seed=0).eval()
+        origin = [str(rows.time[-4])]
+        assert not np.array_equal(predict(forecaster, rows, origin).values, predict(forecaster, moved, origin).values)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from fieldcast.core.context import Batch
 from fieldcast.data.graph import Graph
 from fieldcast.forecaster import Forecaster
+from fieldcast.nn.normalisation import NodeLayerNorm
 
 
 def isolate(graph: Graph, removed: Sequence[int]) -> Graph:
@@ -62,7 +64,18 @@ def hard_masked(forecaster: Forecaster, kept: Sequence[int], *, keep_outputs: bo
             for axis in dims:
                 state[f"{prefix}.{name}"].index_fill_(axis, torch.tensor(removed), 0)
     masked.load_state_dict(state)
+    for module in masked.modules():
+        if isinstance(module, NodeLayerNorm):
+            module.forward = partial(norm_over, module, list(kept))  # type: ignore[method-assign]
     return masked.eval()
+
+
+def norm_over(module: NodeLayerNorm, kept: list[int], x: Tensor) -> Tensor:
+    """The layer norm with mean and variance over the kept nodes alone: [.., N, C] -> [.., N, C]."""
+    there = x[..., kept, :]
+    mean = there.mean(dim=(-2, -1), keepdim=True)
+    variance = (there - mean).square().mean(dim=(-2, -1), keepdim=True)
+    return (x - mean) / torch.sqrt(variance + module.eps) * module.weight + module.bias
 
 
 def hard_masked_forecast(

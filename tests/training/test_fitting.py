@@ -38,7 +38,7 @@ def selection(forecaster: Forecaster, data: Windows) -> float:
 
 
 def test_the_loss_falls_and_the_best_weights_stay() -> None:
-    options = dataclasses.replace(PLAIN, max_epochs=12, learning_rate=0.1, clip_norm=0.0)
+    options = dataclasses.replace(PLAIN, max_epochs=12, learning_rate=0.05, clip_norm=0.0)
     forecaster, history = train(None, options)
     assert history.rows[-1]["train_loss"] < 0.8 * history.rows[0]["train_loss"]
     scores = [row["selection"] for row in history.rows]
@@ -215,3 +215,18 @@ def test_an_interrupt_is_handed_on_and_the_run_can_go_on(tmp_path: Path) -> None
         undo()
     assert signal.getsignal(signal.SIGINT) is before, "a second Ctrl-C must work as the first"
     assert same_bits(train(tmp_path, RUN, resume=True)[0], train(None, RUN)[0])
+
+
+def test_weights_are_chosen_on_the_cells_that_are_scored() -> None:
+    """With targets above a threshold scored, selection is the error over those alone."""
+    plain = tiny_readings(missing=0.1)
+    high = float(np.nanmedian(plain.values))
+    data = Windows(plain.with_meta(scored_cells=f"cells with target > {high}"), 6, 3)
+    forecaster = create(Curious, data, seed=0)
+    history = fit(forecaster, data, dataclasses.replace(PLAIN, max_epochs=1))
+    scale = forecaster.form.scaler.scale[0, 0]
+    batch = data.batch(data.starts("validation"))
+    error = np.abs(forecaster.forecast(Batch.of(batch)).numpy() - batch.y) / scale
+    scored = batch.y_observed & (batch.y > high)
+    expected = np.mean([error[:, step][scored[:, step]].mean() for step in range(3)])
+    assert history.best_score == pytest.approx(expected, rel=1e-5)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fieldcast.core.registry import BACKBONES
 from fieldcast.data.formats import open_readings
+from fieldcast.data.readings import Readings
 from fieldcast.workflows.describing import describe, describe_models, describe_text
 from tests.datasets import dataset_path
 from tests.tiny import tiny_readings, tiny_values, with_gaps
@@ -39,6 +41,16 @@ def test_gaps_are_named() -> None:
     assert summary["gaps"][0] == {"after": "2024-01-01T09:00:00.000000000", "next": "2024-01-03T10:00:00.000000000"}
     text = describe_text(summary)
     assert text.count("gap       after") == 5 and "and 3 more gaps" in text and "9 segments" in text
+
+
+def test_times_are_those_of_the_wall_clock() -> None:
+    stamps = pd.date_range("2024-03-09T12:00", periods=24, freq="1h", tz="America/New_York").tz_localize(None)
+    stamps = stamps[stamps.hour != 2]
+    readings = Readings.from_array(np.ones((len(stamps), 1)), stamps, timezone="America/New_York", frequency="1h")
+    summary = describe(readings)
+    assert summary["first"][:16] == "2024-03-09T12:00" and summary["last"][:16] == f"{stamps[-1]:%Y-%m-%dT%H:%M}"
+    said = f"2024-03-09T12:00 to {summary['last'][:16]}"
+    assert f"{said}, America/New_York" in describe_text(summary) and f"{said} America/New_York" in repr(readings)
 
 
 def test_a_channel_without_readings_has_no_figures() -> None:

@@ -74,7 +74,7 @@ def test_another_part_and_split(trained: tuple[Path, dict[str, Any]]) -> None:
 
 def test_other_readings_in_another_order(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     data = ReadingsOptions(write_data(tmp_path / "other", ["n2", "n0", "n3", "n1"]))
-    board = evaluate_run(trained[0], readings=data)
+    board = evaluate_run(trained[0], readings=data, split="windows-first 7:1:2")
     assert models(board) == models(trained[1]), "the same readings, whatever their order"
     assert board["nodes"] == ["n0", "n1", "n2", "n3"]
     assert board["graph"] == trained[1]["graph"], "the edges of the trained order"
@@ -82,10 +82,34 @@ def test_other_readings_in_another_order(trained: tuple[Path, dict[str, Any]], t
 
 def test_the_scaler_stays_that_of_training(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     shifted = evaluate_run(
-        trained[0], readings=ReadingsOptions(write_data(tmp_path / "other", ["n0", "n1", "n2", "n3"], 50.0))
-    )
+        trained[0], readings=ReadingsOptions(write_data(tmp_path / "other", ["n0", "n1", "n2", "n3"], 50.0)),
+        split="windows-first 7:1:2",
+    )  # fmt: skip
     assert mae(shifted, "last_value") == pytest.approx(mae(trained[1], "last_value"), rel=1e-4)
     assert mae(shifted, "stid") > 5 * mae(trained[1], "stid"), "fifty above what it knows, and it shows"
+
+
+def test_other_readings_are_scored_whole_and_nothing_is_fitted_to_them(
+    trained: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    board = evaluate_run(
+        trained[0], readings=ReadingsOptions(write_data(tmp_path / "other", ["n0", "n1", "n2", "n3"], 50.0))
+    )
+    assert board["protocol"]["split"] == "all windows" and board["protocol"]["windows"]["test"] == 300 - 9 + 1
+    # A climatology fitted to the other readings would know them; the run's own is fifty too low.
+    assert mae(board, "daily_climatology") == pytest.approx(50, abs=2)
+
+
+def test_readings_that_changed_since_training_are_refused(tmp_path: Path) -> None:
+    options = RunOptions(
+        ReadingsOptions(write_data(tmp_path / "data", ["n0", "n1"])), WindowOptions(lookback=6, horizon=3),
+        "stid", {"width": 4}, TRAINING, (0,), ("last_value",),
+    )  # fmt: skip
+    run(options, tmp_path / "run")
+    shutil.rmtree(tmp_path / "data")
+    write_data(tmp_path / "data", ["n0", "n1"], 1.0)
+    with pytest.raises(FieldcastError, match="no longer those"):
+        evaluate_run(tmp_path / "run")
 
 
 def test_missing_sensors_count_as_unobserved(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:

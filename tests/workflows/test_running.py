@@ -17,9 +17,10 @@ from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import load, predict
 from fieldcast.workflows import running
 from fieldcast.workflows.board import board_table, read_board
-from fieldcast.workflows.evaluating import read_run
-from fieldcast.workflows.options import RunOptions
-from fieldcast.workflows.running import count_parameters, run
+from fieldcast.workflows.evaluating import evaluate_run, read_run
+from fieldcast.workflows.options import ReadingsOptions, RunOptions
+from fieldcast.workflows.running import count_parameters, readings_as_trained, run, run_hash
+from tests.tiny import write_csv
 from tests.workflows.common import tiny_run, with_training, with_windows
 
 
@@ -162,7 +163,8 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
                     run(options, folder)
         finally:
             undo()
-    assert moment == "finished" or not (folder / "run.json").exists()
+    begun = json.loads((folder / "run.json").read_text())
+    assert begun["finished"] is (moment == "finished") and begun["data_hash"] == options.readings.open().hash
     trained: list[int] = []
 
     def record(original: Any, *given: Any, **named: Any) -> Any:
@@ -182,10 +184,12 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
 
 def test_two_runs_do_not_mix(finished: Any, tmp_path: Path) -> None:
     folder, options = finished[:2]
-    with pytest.raises(FieldcastError, match="already holds a run: give another --out, or --resume"):
+    with pytest.raises(FieldcastError, match="already holds a run: remove it, give another --out, or --resume"):
         run(options, folder)
     with pytest.raises(FieldcastError, match=r"was begun with another 'learning_rate' \(0\.001, now 0\.5\)"):
         run(with_training(options, learning_rate=0.5), folder, resume=True)
+    with pytest.raises(FieldcastError, match="resume with the same settings, remove the folder, or give another --out"):
+        run(with_training(options, max_epochs=9), folder, resume=True)
     with pytest.raises(FieldcastError, match="another 'backbone'"):
         run(tiny_run(folder.parent, hyper={"width": 8}), folder, resume=True)
     (tmp_path / "other").mkdir()
@@ -216,6 +220,47 @@ def test_a_mistake_leaves_nothing_behind(change: Any, said: str, tmp_path: Path)
         run(options, tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_other_readings_do_not_mix_into_a_run(tmp_path: Path) -> None:
+    options, folder = tiny_run(tmp_path, seeds=(0,)), tmp_path / "run"
+    run(options, folder)
+    assert run_hash(folder) == options.readings.open().hash and run_hash(tmp_path) is None
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    write_csv(tmp_path / "tiny.csv", rows=24 * 14, seed=7)
+    with pytest.raises(FieldcastError, match=r"tiny\.csv are not those that .*run was begun with") as caught:
+        run(options, folder, resume=True)
+    assert "\n" not in str(caught.value)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    (folder / "run.json").write_text("[]")
+    with pytest.raises(FieldcastError, match=r"run\.json is damaged"):
+        run(options, folder, resume=True)
+
+
+def test_a_run_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = tiny_run(tmp_path, seeds=(0,), baselines=())
+    relative = replace(options, readings=replace(options.readings, data="tiny.csv"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run(relative, "run")
+    run(relative, "run", resume=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "run").rename("moved")
+    assert read_run("moved").readings.data == str(tmp_path / "tiny.csv")
+    assert evaluate_run("moved")["models"][0]["name"] == "stid"
+
+
+def test_new_data_are_read_as_the_run_read_its_own(tmp_path: Path, finished: Any) -> None:
+    folder, trained = tmp_path / "run", ReadingsOptions("a.csv", start="2020", fill_gap=3, null_rule="zero is missing")
+    trained = replace(trained, timezone="America/New_York", scored_cells="observed")
+    (folder / "seed0").mkdir(parents=True)
+    given = ReadingsOptions("b.csv", fill_gap=0)
+    assert readings_as_trained(folder, given) == given, "of a forecaster that was saved on its own nothing is known"
+    (folder / "config.yaml").write_text(yaml.safe_dump(replace(finished[1], readings=trained).to_json()))
+    assert readings_as_trained(folder, given) == given, "a file of this name makes no run"
+    (folder / "run.json").write_text("{}")
+    expected = replace(given, null_rule="zero is missing", timezone="America/New_York")
+    assert readings_as_trained(folder, given) == readings_as_trained(folder / "seed0", given) == expected
 
 
 def test_a_solved_backbone_runs_once(tmp_path: Path) -> None:

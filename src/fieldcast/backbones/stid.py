@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Context
+from fieldcast.core.module import require
 from fieldcast.core.spec import Spec
 from fieldcast.nn.calendar import CalendarEmbedding, calendar_channels
 
@@ -17,9 +18,9 @@ class STID(Backbone):
     u_i = W_in vec(x_i) + b ; z^0_i = [u_i | E_i | D_slot | W_day] ; z^l = z^(l-1) + W_2 dropout(relu(W_1 z^(l-1)))
     y_i = W_out z^L_i + b_out, slot and day being those of the last look-back step.
 
-    ``calendar_inputs`` adds time of day and day of week to the channels of x, as the public version does (117,868
-    parameters at N = 207, T = H = 12, 288 slots). Calendar rows start at zero and an id that training never saw is the
-    zero vector.
+    Channels known ahead are part of vec(x_i). ``calendar_inputs`` adds time of day and day of week to the channels of
+    x, as the public version does (117,868 parameters at N = 207, T = H = 12, 288 slots). Calendar rows start at zero
+    and an id that training never saw is the zero vector.
 
     Shapes: x [B, T, N, C] -> h [B, N, D], D = width x 4 (x 3 for data with one slot a day, which has no slot vector).
     Source: Shao et al., CIKM 2022, arXiv:2208.05233, section 3.
@@ -27,16 +28,21 @@ class STID(Backbone):
 
     per_node = {"node_embedding": (0,)}
     predictor_layers = ("output",)
+    uses_future = True
     paper = "Shao et al., CIKM 2022, arXiv:2208.05233"
 
     def __init__(
         self, spec: Spec, width: int = 32, layers: int = 3, dropout: float = 0.15, calendar_inputs: bool = True
     ):
         super().__init__(spec)
+        require("width", width, 1)
+        require("layers", layers, 0)
+        require("dropout", dropout, 0, below=1)
         self.calendar_sizes = spec.calendar_sizes[:2]
         self.calendar_inputs = calendar_inputs
         channels = spec.channels + (2 if calendar_inputs else 0)
-        self.input = nn.Linear(spec.lookback * channels, width)
+        known = spec.horizon * spec.future_channels
+        self.input = nn.Linear(spec.lookback * channels + known, width)
         self.node_embedding = nn.Parameter(nn.init.xavier_uniform_(torch.empty(spec.nodes, width)))
         self.slot_embedding = CalendarEmbedding(spec.steps_per_day, width) if spec.steps_per_day > 1 else None
         self.day_embedding = CalendarEmbedding(7, width)
@@ -49,7 +55,10 @@ class STID(Backbone):
         if self.calendar_inputs:
             clock = calendar_channels(ctx.calendar[:, :lookback, :2], self.calendar_sizes)  # [B, T, 2]
             x = torch.cat([x, clock.unsqueeze(2).expand(-1, -1, nodes, -1)], dim=-1)  # [B, T, N, C + 2]
-        series = self.input(x.transpose(1, 2).flatten(2))  # [B, N, width]
+        series = x.transpose(1, 2).flatten(2)  # [B, N, T * C]
+        if ctx.future is not None:
+            series = torch.cat([series, ctx.future.transpose(1, 2).flatten(2)], dim=-1)  # [B, N, T * C + H * F]
+        series = self.input(series)  # [B, N, width]
         now = ctx.calendar[:, lookback - 1]  # [B, 3]
         parts = [series, self.node_embedding.expand(batch, -1, -1)]
         if self.slot_embedding is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import calendar
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,7 +20,8 @@ class WeeklyClimatology(Backbone):
     """y_{t+h, n} = mean of node n's training values in the slot of week of t+h ("HA-week").
 
     Slot of week = 7 days x slots a day. A slot without a training value falls back to the slot of day, then to the
-    node's mean. Refused where training has less than two weeks, since a mean over one week is a copy of it.
+    node's mean. Refused where a weekday has readings on fewer than two training dates, since a mean over one week is a
+    copy of it.
     Shapes: calendar [B, T+H, 3] -> h [B, N, H * O] -> y [B, H, N, O].
     """
 
@@ -33,16 +36,17 @@ class WeeklyClimatology(Backbone):
         self.climatology = Climatology(7 * self.slots, spec.nodes, spec.targets)
 
     def fit_closed_form(self, windows: Windows) -> None:
-        first, stop = windows.split.train_rows
-        span = windows.readings.time[stop - 1] - windows.readings.time[first]
-        if span < np.timedelta64(14, "D") - np.timedelta64(1, "h") or len(windows.form.calendar.seen[1]) < 7:
-            days = span / np.timedelta64(1, "D")
-            raise FieldcastError(
-                f"weekly climatology needs two training weeks, the training rows span {days:.1f} days: use "
-                "daily_climatology."
-            )
         series = windows.training_series()
         values, observed = training_targets(series, windows.form.target_index)
+        read = windows.split.train_rows[0] + np.flatnonzero(observed.any(axis=(1, 2)))
+        days = windows.readings.local_time(windows.readings.time[read]).normalize().unique()
+        dates = np.bincount(days.day_of_week, minlength=7)  # of each weekday
+        if dates.min() < 2:
+            weekday = calendar.day_name[int(dates.argmin())]
+            raise FieldcastError(
+                f"weekly climatology needs two training weeks: the training rows have readings on {dates.min()} "
+                f"{weekday}{'' if dates.min() == 1 else 's'}, so use daily_climatology."
+            )
         slot, day = series.calendar[:, 0], series.calendar[:, 1]
         daily = Climatology(self.slots, *values.shape[1:])
         daily.fit(values, observed, slot)

@@ -20,6 +20,9 @@ COMMANDS = {
     "report": "write one self-contained HTML page about a run",
     "demo": "train two backbones on a simulated city, compare them, write a report",
 }
+_PLUGGABLE = ("train", "evaluate", "predict", "models")
+"""Commands that open or name backbones: they take --plugin FILE."""
+
 _USAGE = "fieldcast COMMAND [options]      fieldcast COMMAND --help"
 
 
@@ -38,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if name not in COMMANDS:
             raise FieldcastError(f"there is no command '{name}'{did_you_mean(name, COMMANDS)}: see fieldcast --help.")
+        if name in _PLUGGABLE and any(word.split("=")[0] == "--plugin" for word in rest):
+            rest = _load_plugins(rest)
         command = importlib.import_module(f"fieldcast.cli.{name}")
         command.run(rest)
         sys.stdout.flush()
@@ -45,12 +50,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"fieldcast: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("fieldcast: interrupted; a training run goes on with --resume", file=sys.stderr)
+        print("fieldcast: interrupted; training goes on with: fieldcast train --resume --out FOLDER", file=sys.stderr)
         return 128 + signal.SIGINT
     except BrokenPipeError:
         # Whoever read our output has enough; nothing may be written to it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"fieldcast: {where}{' '.join(str(error.strerror or error).split())}", file=sys.stderr)
+        return 2
     return 0
+
+
+def _load_plugins(argv: list[str]) -> list[str]:
+    """Run the files that --plugin names, for which nothing but the command line is asked; return the other words."""
+    from fieldcast.cli.parsing import take
+    from fieldcast.workflows.plugins import load_plugin
+
+    files, rest = take(argv, "plugin")
+    for file in files:
+        load_plugin(file)
+    return rest
 
 
 def _help() -> str:

@@ -17,7 +17,7 @@ def run(argv: Sequence[str]) -> None:
     rest = list(argv)
     while rest and not rest[0].startswith("-"):
         folders.append(rest.pop(0))
-    options = Options("compare", "Compare finished runs, RUN [RUN ...]: one table, one picture; the first is the reference.")
+    options = Options("compare", "Compare finished runs, RUN [RUN ...]; the first is the reference.")
     options.option("target", str, None, "channel to compare; left out, the first target")
     options.option("picture", str, None, "PNG file for the picture of differences")
     options.flag("quiet", "print nothing but errors")

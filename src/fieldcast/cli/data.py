@@ -15,7 +15,8 @@ def run(argv: Sequence[str]) -> None:
         return
     if not argv or argv[0] != "describe":
         given = argv[0] if argv else ""
-        raise FieldcastError(f"fieldcast data does not know '{given}'{did_you_mean(given, ['describe'])}: use data describe.")
+        near = did_you_mean(given, ["describe"])
+        raise FieldcastError(f"fieldcast data does not know '{given}'{near}: use data describe.")
     from fieldcast.workflows.describing import describe, describe_text
     from fieldcast.workflows.options import ReadingsOptions
 

@@ -22,6 +22,7 @@ def run(argv: Sequence[str]) -> None:
     options.option("split", str, None, "another split, by name or rule")
     options.option("part", Literal["train", "validation", "test"], "test", "which windows to score")
     options.option("out", str, None, "folder for scores.json and a sample of forecasts; left out, nothing is written")
+    options.plugin()
     options.flag("quiet", "print nothing but errors")
     options.flag("json", "print the scores as JSON")
     values = options.parse(argv)
@@ -29,5 +30,6 @@ def run(argv: Sequence[str]) -> None:
     readings = None
     if values["data"] is not None:
         readings = ReadingsOptions(**{each.name: values[each.name] for each in dataclasses.fields(ReadingsOptions)})
-    board = evaluate_run(values["run"], readings=readings, split=values["split"], part=values["part"], out=values["out"])
+    choice = {name: values[name] for name in ("split", "part", "out")}
+    board = evaluate_run(values["run"], readings=readings, **choice)
     output.result(board_table(board), board)

@@ -10,6 +10,7 @@ from fieldcast.cli.parsing import Options
 
 def run(argv: Sequence[str]) -> None:
     options = Options("models", "List every backbone: parameters at 207 nodes, what it needs, where it comes from.")
+    options.plugin()
     options.flag("quiet", "print nothing")
     options.flag("json", "print JSON")
     values = options.parse(argv)

@@ -55,6 +55,10 @@ class Options:
         self._flags.add(name)
         self._parser.add_argument(f"--{name}", action="store_true", help=help)
 
+    def plugin(self) -> None:
+        """The option that the dispatcher reads before a command runs; here for its help."""
+        self.option("plugin", str, None, "Python file of yours with a backbone or stage (on the command line only)")
+
     def position(self, name: str, help: str) -> None:
         """A word without a name in front."""
         self._parser.add_argument(name, type=str, help=help)
@@ -193,18 +197,22 @@ def read_config(path: str) -> dict[str, Any]:
     return table
 
 
-def take(argv: Sequence[str], name: str) -> tuple[str | None, list[str]]:
-    """Take ``--name value`` (or ``--name=value``) out of a command line, before its options are known."""
-    rest, found = [], None
+def take(argv: Sequence[str], name: str) -> tuple[list[str], list[str]]:
+    """Take every ``--name value`` (or ``--name=value``) out of a command line, before its options are known.
+
+    Returns the values and the other words.
+    """
+    found: list[str] = []
+    rest: list[str] = []
     words = list(argv)
     while words:
         word = words.pop(0)
         if word == f"--{name}":
             if not words or words[0].startswith("--"):
                 raise FieldcastError(f"--{name} needs a value.")
-            found = words.pop(0)
+            found.append(words.pop(0))
         elif word.startswith(f"--{name}="):
-            found = word.split("=", 1)[1]
+            found.append(word.split("=", 1)[1])
         else:
             rest.append(word)
     return found, rest

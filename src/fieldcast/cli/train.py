@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 from fieldcast.cli.output import Output
 from fieldcast.cli.parsing import Options, read_config, take
@@ -15,22 +16,21 @@ def run(argv: Sequence[str]) -> None:
     from fieldcast.training import TrainingOptions
     from fieldcast.workflows.board import board_table
     from fieldcast.workflows.options import BASELINES, ReadingsOptions, RunOptions, WindowOptions
-    from fieldcast.workflows.plugins import load_plugin
+    from fieldcast.workflows.running import CONFIG
     from fieldcast.workflows.running import run as run_workflow
 
-    plugin, argv = take(argv, "plugin")
-    if plugin is not None:
-        load_plugin(plugin)
-    path, argv = take(argv, "config")
-    config = read_config(path) if path else {}
-    name, argv = take(argv, "backbone")
+    files, argv = take(argv, "config")
+    if not files and "--resume" in argv:  # the run itself says what it is
+        files = [str(Path(out) / CONFIG) for out in take(argv, "out")[0][-1:] if (Path(out) / CONFIG).exists()]
+    config = read_config(files[-1]) if files else {}
+    names, argv = take(argv, "backbone")
     model = config.pop("backbone", {})
     if isinstance(model, str):
         model = {"name": model}
     if not isinstance(model, dict):
-        raise FieldcastError("'backbone' in the configuration file is neither a name nor settings: write 'backbone: stid'.")
+        raise FieldcastError("'backbone' in the configuration is neither a name nor settings: write 'backbone: stid'.")
     named = str(model.pop("name", None) or "stid")
-    chosen = named if name is None else name
+    chosen = names[-1] if names else named
     if chosen != named:
         model = {}  # the file's settings are those of another backbone
     backbone = BACKBONES.get(chosen)
@@ -44,13 +44,13 @@ def run(argv: Sequence[str]) -> None:
     options.option("baselines", list[str], list(BASELINES), "baselines to score beside it", many=True)
     options.option("out", str, None, "folder of the run")
     options.option("config", str, None, "YAML file with any of these settings, such as the config.yaml of a run")
-    options.option("plugin", str, None, "Python file of yours with a backbone or stage (on the command line only)")
-    options.flag("resume", "go on with the run in --out where it was interrupted")
+    options.plugin()
+    options.flag("resume", "go on with the run in --out where it was interrupted; its settings need not be given again")
     options.flag("quiet", "print nothing but errors")
     options.flag("json", "print the scores as JSON")
     for forbidden in ("plugin", "config", "out"):
         if forbidden in config:
-            raise FieldcastError(f"a configuration file cannot set '{forbidden}': give --{forbidden} on the command line.")
+            raise FieldcastError(f"a configuration file cannot set '{forbidden}': give it on the command line.")
     config |= {"backbone": model} if model else {}
     values = options.parse(argv, config)
     if values["out"] is None:
@@ -64,7 +64,8 @@ def run(argv: Sequence[str]) -> None:
     training["milestones"] = tuple(training["milestones"])
     settings = RunOptions(
         ReadingsOptions(**part(ReadingsOptions)), WindowOptions(**part(WindowOptions)), chosen,
-        dict(values.get("backbone") or {}), TrainingOptions(**training), tuple(values["seeds"]), tuple(values["baselines"]),
+        dict(values.get("backbone") or {}), TrainingOptions(**training),
+        tuple(values["seeds"]), tuple(values["baselines"]),
     )  # fmt: skip
     board = run_workflow(settings, values["out"], resume=values["resume"], progress=output.progress, say=output.say)
     output.result(board_table(board) + f"\n\nsaved in {values['out']}", board)

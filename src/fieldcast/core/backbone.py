@@ -25,6 +25,7 @@ class Backbone(Configured):
     - ``exportable``: ``torch.export`` with a dynamic batch works;
     - ``needs_graph``, ``needs_grid``, ``needs_coordinates``: what the Spec must bring;
     - ``unseen_nodes``: accepts nodes that training never saw (no tensor of its own per node);
+    - ``uses_future``: reads ``ctx.future``, the channels known ahead;
     - ``uses_teacher``: wants ``ctx.teacher`` in training (scheduled sampling);
     - ``predictor_layers``: names of the linear layers that map a node's vector to its forecast;
     - ``cost``: how time and memory grow with N; ``paper``: where the model comes from.
@@ -36,6 +37,7 @@ class Backbone(Configured):
     needs_grid: ClassVar[bool] = False
     needs_coordinates: ClassVar[bool] = False
     unseen_nodes: ClassVar[bool] = False
+    uses_future: ClassVar[bool] = False
     uses_teacher: ClassVar[bool] = False
     predictor_layers: ClassVar[tuple[str, ...]] = ()
     cost: ClassVar[str] = "N"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-Fill = Callable[[Tensor, int], Tensor]
-"""Given a gathered tensor's source and a node axis, the row for a new node."""
+from fieldcast.errors import FieldcastError
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,13 @@ class Configured(nn.Module):
     def node_axes(self) -> dict[str, tuple[int, ...]]:
         """Node axes of every tensor that has some, by its name in this module; override where names depend on sizes."""
         return dict(self.per_node)
+
+
+def require(name: str, value: float, least: float, below: float = math.inf) -> None:
+    """Refuse a hyper-parameter that is not in [``least``, ``below``)."""
+    if not least <= value < below:
+        limit = "" if below == math.inf else f" and less than {below}"
+        raise FieldcastError(f"{name} is {value}: give a number of at least {least}{limit}.")
 
 
 def gather_nodes(tensor: Tensor, axes: tuple[int, ...], index: np.ndarray, fill: str = "mean") -> Tensor:

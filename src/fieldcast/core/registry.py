@@ -43,7 +43,7 @@ class Registry:
             return points[name].load()
         raise FieldcastError(
             f"there is no {self.what} '{name}'{did_you_mean(name, self.names())}: known are {', '.join(self.names())}; "
-            f"one of your own must be registered first (fieldcast.register)."
+            "one of your own: give its file with --plugin, or in Python register it first (fieldcast.register)."
         )
 
     def name_of(self, cls: type[Configured]) -> str:

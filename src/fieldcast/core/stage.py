@@ -12,8 +12,11 @@ from fieldcast.core.spec import Spec
 class Stage(Configured):
     """A lever on a forecast. Made with hyper-parameters only; :meth:`build` makes its tensors once sizes are known.
 
-    Subclass one of :class:`BeforeStage`, :class:`BetweenStage`, :class:`AfterStage`.
+    Subclass one of :class:`BeforeStage`, :class:`BetweenStage`, :class:`AfterStage`. ``uses_future`` says that it reads
+    ``ctx.future``, the channels known ahead.
     """
+
+    uses_future = False
 
     def build(self, spec: Spec) -> Spec:
         """Make the tensors for ``spec`` and return the Spec as the next module sees it."""

@@ -12,15 +12,24 @@ import pandas as pd
 NEUTRAL = -1
 """The id of a calendar slot that no training row has; layers give it a zero vector."""
 
+_MOST_SLOTS = 1440
+_NEAR_DAYS = 10
+"""Days of the year so near to one that training had that they count as seen: neighbours of a day, unlike those of a
+weekday, are like it."""
+
 COLUMNS = ("slot_of_day", "day_of_week", "day_of_year")
 
 
 def steps_per_day(frequency: str) -> int:
-    """Slots in a day for a step length: 288 for ``5min``, 24 for ``1h``, 1 for a day or longer."""
+    """Slots in a day for a step length: 288 for ``5min``, 24 for ``1h``, 1 for a day or longer.
+
+    Never more than 1,440: with steps below a minute the readings of a minute share its slot, since a vector for each
+    second of the day would see too few of them.
+    """
     offset = pd.tseries.frequencies.to_offset(frequency)
     # Offsets longer than a day (months, years) have no fixed length and one slot.
     seconds = pd.Timedelta(offset).total_seconds() if isinstance(offset, pd.offsets.Tick) else 86400.0
-    return max(1, int(np.ceil(86400 / seconds)))
+    return min(_MOST_SLOTS, max(1, int(np.ceil(86400 / seconds))))
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,8 @@ class Calendar:
     """Maps wall-clock time to ids [time, 3]: slot of day, day of week (Monday = 0), day of year (0 to 365).
 
     ``seen`` lists, for each column, the ids that occur in training rows. Any other id becomes :data:`NEUTRAL`, because
-    a vector for a Tuesday that was never trained is noise (a week of data has no second Tuesday to test on).
+    a vector for a Tuesday that was never trained is noise (a week of data has no second Tuesday to test on). Days of
+    the year count as seen within ten days of one that was.
     """
 
     frequency: str
@@ -47,8 +57,10 @@ class Calendar:
 
     def fitted(self, local: pd.DatetimeIndex) -> Calendar:
         """The same calendar, knowing which ids the training rows ``local`` have."""
-        ids = self.raw(local)
-        return Calendar(self.frequency, tuple(tuple(np.unique(ids[:, i]).tolist()) for i in range(ids.shape[1])))
+        seen = [np.unique(column) for column in self.raw(local).T]
+        near = seen[2][:, None] + np.arange(-_NEAR_DAYS, _NEAR_DAYS + 1)
+        seen[2] = np.unique(near % self.sizes[2])
+        return Calendar(self.frequency, tuple(tuple(column.tolist()) for column in seen))
 
     def ids(self, local: pd.DatetimeIndex) -> np.ndarray:
         """Ids of wall-clock times, :data:`NEUTRAL` where training had none: int64 [time, 3]."""

@@ -14,7 +14,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success sync it and rename it to ``path``.
 
     The folder of ``path`` is made when absent. When the body raises, the temporary file is removed and whatever
-    stood at ``path`` stays as it was. The rename is atomic because both names lie on one file system.
+    stood at ``path`` stays as it was. The rename is atomic because both names lie on one file system. The file can be
+    read by whom the umask allows, also where its writer made it narrower; an OSError names ``path``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -22,10 +23,19 @@ def replacing(path: str | Path) -> Iterator[Path]:
     # process left is taken up by the next write and not left lying about.
     beside = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
+        beside.unlink(missing_ok=True)
+        beside.touch()
+        usual = beside.stat().st_mode  # by the umask, which cannot be asked for without changing it
         yield beside
+        if beside.stat().st_mode != usual:
+            beside.chmod(usual)
         with open(beside, "rb") as handle:
             os.fsync(handle.fileno())
         os.replace(beside, path)
+    except OSError as error:
+        if error.filename in (beside, str(beside)):  # a name that nobody gave
+            error.filename = str(path)
+        raise
     finally:
         beside.unlink(missing_ok=True)
     sync_folder(path.parent)

@@ -21,7 +21,7 @@ class Forecast:
 
     Shapes: ``values`` float32 [origins, H, N, O] in the units of the readings; ``origin`` datetime64[ns] [origins], the
     time of the last reading used; ``time`` datetime64[ns] [origins, H], the times that are forecast. Both are in the
-    clock of the readings; with a ``timezone`` that is UTC, and frames get a column of local time.
+    clock of the readings; with a ``timezone`` that is UTC, and :meth:`local_time` is the wall clock.
     """
 
     values: np.ndarray
@@ -39,6 +39,13 @@ class Forecast:
         units = {target: (form.units or {}).get(target, "") for target in form.targets}
         return cls(values, readings.time[origin_rows], time, form.nodes, form.targets, units, form.timezone)
 
+    def local_time(self, time: np.ndarray) -> pd.DatetimeIndex:
+        """The wall clock at ``time``, which is in the clock of the readings."""
+        index = pd.DatetimeIndex(time)
+        if not self.timezone:
+            return index
+        return index.tz_localize("UTC").tz_convert(self.timezone).tz_localize(None)
+
     def to_xarray(self) -> xr.Dataset:
         """One variable a target, dimensions (origin, step, node), with the forecast time as a coordinate."""
         dims = ("origin", "step", "node")
@@ -53,7 +60,11 @@ class Forecast:
         return xr.Dataset(variables, coords=coords, attrs={"timezone": self.timezone or ""})
 
     def to_frame(self) -> pd.DataFrame:
-        """A long table: origin, step, time, [local_time,] node, one column a target."""
+        """A long table: origin, step, time, [local_time,] node, one column a target.
+
+        With a timezone ``origin`` and ``time`` are UTC, in which no hour is repeated, and ``local_time`` is the wall
+        clock at ``time``.
+        """
         origins, steps, nodes, _ = self.values.shape
         time = np.repeat(self.time.reshape(-1), nodes)
         columns: dict[str, object] = {
@@ -62,8 +73,7 @@ class Forecast:
             "time": time,
         }
         if self.timezone:
-            local = pd.DatetimeIndex(time).tz_localize("UTC").tz_convert(self.timezone).tz_localize(None)
-            columns["local_time"] = local
+            columns["local_time"] = self.local_time(time)
         columns["node"] = np.tile(np.array(self.nodes, dtype=object), origins * steps)
         for i, target in enumerate(self.targets):
             columns[target] = self.values[..., i].reshape(-1)
@@ -83,5 +93,6 @@ class Forecast:
 
     def __repr__(self) -> str:
         origins, steps, nodes, _ = self.values.shape
-        first = np.datetime_as_string(self.origin[0], "m")
+        first = self.local_time(self.origin[:1])[0].strftime("%Y-%m-%dT%H:%M")
+        first += f" {self.timezone}" if self.timezone else ""
         return f"Forecast({', '.join(self.targets)}: {origins} origins from {first}, {steps} steps, {nodes} nodes)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -15,6 +16,9 @@ import xarray as xr
 from fieldcast.data.meta import Meta
 from fieldcast.data.timeline import Timeline, clean_timeline
 from fieldcast.errors import FieldcastError, did_you_mean
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Control characters, line separators and half characters: tables of text cannot hold them."""
 
 
 class Readings:
@@ -293,15 +297,16 @@ class Readings:
     def __repr__(self) -> str:
         rows, nodes, channels = self.shape
         missing = 100 * (1 - float(self.observed.mean()))
+        clock = self.local_time(self.time[[0, -1]]).strftime("%Y-%m-%dT%H:%M")
         return (
             f"Readings({self.meta.name}: {rows} rows x {nodes} nodes x {channels} channels every {self.frequency}, "
-            f"{np.datetime_as_string(self.time[0], 'm')} to {np.datetime_as_string(self.time[-1], 'm')}, "
+            f"{clock[0]} to {clock[1]}{f' {self.timezone}' if self.timezone else ''}, "
             f"{missing:.2f} % missing)"
         )
 
 
 def _labels(given: Sequence[object] | None, count: int, what: str, source: str) -> list[str]:
-    """Names of nodes or channels as text; repeated, empty or miscounted ones are refused."""
+    """Names of nodes or channels as text; repeated, empty, unprintable or miscounted ones are refused."""
     names = [str(label) for label in given] if given is not None else [f"{what}{i}" for i in range(count)]
     if len(names) != count:
         raise FieldcastError(f"{source} has {count} {what}s but {len(names)} {what} names: give one name each.")
@@ -310,6 +315,11 @@ def _labels(given: Sequence[object] | None, count: int, what: str, source: str) 
         if name in seen or not name.strip():
             problem = "is empty" if not name.strip() else f"'{name}' is repeated"
             raise FieldcastError(f"the {what} name at position {position} of {source} {problem}: make it unique.")
+        if found := _UNPRINTABLE.search(name):
+            raise FieldcastError(
+                f"the {what} name at position {position} of {source} holds the character U+{ord(found[0]):04X}, which "
+                "cannot be printed: rename it."
+            )
         seen.add(name)
     return names
 

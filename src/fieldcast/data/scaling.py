@@ -18,8 +18,8 @@ class Scaler:
     """z = (x - mean) / scale with ``mean`` and ``scale`` float32 [1 or N, C].
 
     Kinds: ``channel`` (default: one pair a channel), ``global`` (one pair for all channels), ``node`` (one pair for
-    every node and channel), ``none``. Standard deviations have ddof 0, as the protocol says; a constant series has
-    scale 1, so that it becomes 0 and not noise.
+    every node and channel; a node without a training reading takes the channel's), ``none``. Standard deviations have
+    ddof 0, as the protocol says; a constant series has scale 1, so that it becomes 0 and not noise.
     """
 
     kind: str
@@ -50,6 +50,14 @@ class Scaler:
             rows = slice(first, first + block)
             error = values[rows] - mean  # float64: a difference of squares would cancel
             squares += np.sum(np.square(error, out=error), axis=axes, where=observed[rows]).reshape(keep)
+        if kind == "node" and (count == 0).any():
+            # A sensor silent in training has no scale of its own: the channel's, pooled over the others, stands in.
+            everyone = np.broadcast_to(count.sum(axis=0), keep)
+            pooled = np.divide(total.sum(axis=0), everyone[0], out=np.zeros(channels), where=everyone[0] > 0)
+            spread = squares.sum(axis=0) + (count * (mean - pooled) ** 2).sum(axis=0)
+            squares = np.where(count == 0, spread, squares)
+            mean = np.where(count == 0, pooled, mean)
+            count = np.where(count == 0, everyone, count)
         deviation = np.sqrt(np.divide(squares, count, out=np.zeros(keep), where=count > 0))
         scale = np.where(deviation > 1e-8 * np.abs(mean), deviation, 1.0)
         shape = (keep[0], channels)

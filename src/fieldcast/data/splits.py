@@ -64,7 +64,7 @@ def make_split(
         _check_keys(meta.name, rule, {"ratios", "note"})
         result = _windows_first(name, starts, rule["ratios"], lookback, purge)
     else:
-        result = _inside(name, starts, _row_ranges(readings, rule), lookback + horizon, purge)
+        result = _inside(name, starts, _row_ranges(readings, rule, lookback), lookback + horizon, purge)
     for part in PARTS:
         if len(getattr(result, part)) == 0:
             raise FieldcastError(
@@ -117,7 +117,7 @@ def _purged(starts: np.ndarray, purge: int) -> np.ndarray:
     return starts[: max(0, len(starts) - purge)]
 
 
-def _row_ranges(readings: Readings, rule: Mapping[str, Any]) -> _Ranges:
+def _row_ranges(readings: Readings, rule: Mapping[str, Any], lookback: int) -> _Ranges:
     rows = len(readings.time)
     _check_keys(readings.meta.name, rule, {*PARTS, "train_until", "validation_until", "windows", "note"})
     if rule.get("windows", "inside") != "inside":
@@ -144,11 +144,15 @@ def _row_ranges(readings: Readings, rule: Mapping[str, Any]) -> _Ranges:
                 f"the {part} rows {first}:{stop} of a split do not lie within the {rows} rows of {readings.meta.name}: "
                 "give a first row before the last, both inside."
             )
-    if ranges["train"][1] > ranges["test"][0]:
-        raise FieldcastError(
-            f"training rows end at {ranges['train'][1]}, after test rows begin at {ranges['test'][0]}: "
-            "a forecaster must not train on what it is tested on."
-        )
+    for earlier, later in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        # Look-back rows may be shared, as where windows are cut first; forecast rows may not. Training shares nothing
+        # with test, because the scaler sees all of its rows.
+        first = ranges[later][0] + (0 if (earlier, later) == ("train", "test") else lookback)
+        if ranges[earlier][1] > first:
+            raise FieldcastError(
+                f"the {earlier} rows of a split end at {ranges[earlier][1]}, after {later} rows begin at "
+                f"{ranges[later][0]}: parts must follow one another, else a forecaster is tested on what it saw."
+            )
     return ranges
 
 
@@ -173,6 +177,8 @@ def _count_until(wall: np.ndarray, stamp: str, key: str) -> int:
         last = pd.Timestamp(stamp)
     except (ValueError, TypeError):
         last = pd.NaT
+    if last is not pd.NaT and re.fullmatch(r"\s*\d{4}-\d{2}-\d{2}\s*", stamp):
+        last += pd.Timedelta(days=1, nanoseconds=-1)  # a day without an hour is the whole day
     if last is pd.NaT or last.tzinfo is not None:
         raise FieldcastError(f"{key} = '{stamp}' is no date on the wall clock: write it as 2015-12-31T23:00.")
     # No bisection: a wall clock goes back in autumn.

@@ -14,7 +14,8 @@ from fieldcast.data.form import Form
 from fieldcast.data.graph import Graph
 from fieldcast.data.readings import Readings
 from fieldcast.data.scaling import Scaler
-from fieldcast.data.splits import PARTS, make_split
+from fieldcast.data.scored import ScoreRule, active_nodes
+from fieldcast.data.splits import PARTS, Split, make_split, window_starts
 from fieldcast.errors import FieldcastError, did_you_mean
 
 
@@ -97,10 +98,25 @@ class Windows:
         )  # fmt: skip
         if graph is not None and graph.nodes != len(readings.nodes):
             raise FieldcastError(
-                f"the graph has {graph.nodes} nodes, the readings {len(readings.nodes)}: give the graph of these sensors."
+                f"the graph has {graph.nodes} nodes, the readings {len(readings.nodes)}: give these sensors' graph."
             )
         self.graph = graph
         self._gather = Gather(readings, self.form)
+
+    @classmethod
+    def for_scoring(cls, readings: Readings, form: Form, graph: Graph | None = None) -> Windows:
+        """All windows of readings that a forecaster never saw, as one test part; nothing is fitted to them."""
+        starts = window_starts(readings.segment, form.lookback + form.horizon)
+        if len(starts) == 0:
+            raise FieldcastError(
+                f"{readings.meta.name} has no {form.lookback} + {form.horizon} rows without a gap: give more rows."
+            )
+        none = np.zeros(0, dtype=np.int64)
+        self = cls.__new__(cls)
+        self.readings, self.form, self.graph, self.stride = readings, form, graph, 1
+        self.split = Split("all windows", none, none, starts, (0, 0))
+        self._gather = Gather(readings, form)
+        return self
 
     def starts(self, part: str) -> np.ndarray:
         """First look-back rows of the windows of a part ("train", "validation", "test"): int64 [windows]."""
@@ -108,6 +124,21 @@ class Windows:
             raise FieldcastError(f"there is no part '{part}'{did_you_mean(part, PARTS)}: choose {', '.join(PARTS)}.")
         starts = getattr(self.split, part)
         return starts[:: self.stride] if part == "train" else starts
+
+    @property
+    def rules(self) -> tuple[ScoreRule, ...]:
+        """Which cells are scored, as the dataset says: the primary rule, then those beside it."""
+        return ScoreRule.parse(self.readings.meta.scored_cells)
+
+    @property
+    def active(self) -> np.ndarray | None:
+        """Which nodes are alive, bool [N], where a rule asks: training rows decide, so that test rows have no say."""
+        if not any(rule.active_only for rule in self.rules):
+            return None
+        first, stop = self.split.train_rows
+        target = self.readings.channel_index(self.form.targets)
+        rows = slice(first, stop) if stop > first else slice(None)
+        return active_nodes(self.readings.values[rows][..., target], self.readings.observed[rows][..., target])
 
     def batch(self, starts: np.ndarray) -> WindowBatch:
         """Gather the windows that start at rows ``starts``."""
@@ -123,10 +154,10 @@ class Windows:
         mine = self.form
         if mine.nodes != form.nodes:
             raise FieldcastError(
-                f"the windows have {len(mine.nodes)} sensors, the forecaster {len(form.nodes)}, or in another order: make "
-                "windows over the sensors that the forecaster was made for."
+                f"the windows have {len(mine.nodes)} sensors, the forecaster {len(form.nodes)}, or in another order: "
+                "make windows over the sensors that the forecaster was made for."
             )
-        for what in ("lookback", "horizon", "frequency"):
+        for what in ("lookback", "horizon", "frequency", "timezone"):
             if getattr(mine, what) != getattr(form, what):
                 raise FieldcastError(
                     f"the {what} of the windows is {getattr(mine, what)}, the forecaster's {getattr(form, what)}: make "
@@ -144,9 +175,8 @@ class Windows:
         index = self.readings.channel_index(self.form.channels)
         observed = self.readings.observed[rows][..., index]
         scaled = self.form.scaler.transform(self.readings.values[rows][..., index])
-        return TrainingSeries(
-            np.where(observed, scaled, np.float32(0)), observed, self._gather.calendar[rows], self.readings.segment[rows]
-        )  # fmt: skip
+        values = np.where(observed, scaled, np.float32(0))
+        return TrainingSeries(values, observed, self._gather.calendar[rows], self.readings.segment[rows])
 
     def __repr__(self) -> str:
         counts = " / ".join(f"{len(self.starts(part))} {part}" for part in PARTS)

@@ -38,9 +38,9 @@ def paired_difference(
     """Compare two models on the same windows, seed by seed.
 
     d = mean over seeds s of [M(model, s) - M(reference, s)], M = mean over horizons of sum_days |e| / sum_days n. One
-    draw of the bootstrap takes seeds with replacement and, within each, days with replacement, the same for both models;
-    the interval holds the middle 95 % of d, p = 2 min(share of d <= 0, share of d >= 0), at least 2 / (draws + 1).
-    A model without seeds (a baseline) stands against every seed of the other.
+    draw of the bootstrap takes seeds with replacement and, within each, days with replacement, the same for both
+    models; the interval holds the middle 95 % of d, p = 2 min(share of d <= 0, share of d >= 0), at least
+    2 / (draws + 1). A model without seeds (a baseline) stands against every seed of the other.
 
     Raises FieldcastError where days, cells or seeds of the two do not match.
     """

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from fieldcast.core.registry import BACKBONES, STAGES
+from fieldcast.core.seeding import seeded
 from fieldcast.data.files import sha256, write_atomically
 from fieldcast.data.form import Form
 from fieldcast.data.graph import Graph
@@ -27,6 +27,7 @@ from fieldcast.forecaster.model import Forecaster
 
 FORMAT_VERSION = 1
 SUMS = "SHA256SUMS"
+_CHECKPOINT = "last.ckpt"  # where training was at work
 _PARTS = ("config.json", "scaler.json", "nodes.csv", "model.safetensors")
 _OPTIONAL = ("graph.npz", "protocol.json", "metrics.json")
 
@@ -42,12 +43,16 @@ def save(
 
     Files: ``config.json`` (format version, package versions, form, names, hyper-parameters), ``model.safetensors``,
     ``scaler.json``, ``nodes.csv``, ``graph.npz`` (with a graph), ``protocol.json`` and ``metrics.json`` (when given),
-    ``SHA256SUMS`` (readable by ``sha256sum -c``), written last: a folder whose saving was cut short is recognised.
+    ``SHA256SUMS`` (readable by ``sha256sum -c``), filled last: a folder whose saving was cut short is recognised.
+
+    A forecaster that was saved there before is replaced; a file of another origin with one of these names is refused.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in (SUMS, *_OPTIONAL):  # of a forecaster that was saved here before
-        (folder / stale).unlink(missing_ok=True)
+    before = _saved_before(folder)
+    write_atomically(folder / SUMS, "")  # the folder is ours, and not complete
+    for name in before:
+        (folder / name).unlink(missing_ok=True)
     config = {
         "format_version": FORMAT_VERSION,
         "versions": package_versions(),
@@ -55,6 +60,7 @@ def save(
         "backbone": {"name": BACKBONES.name_of(type(forecaster.backbone)), "hyper": forecaster.backbone.hyper},
         "stages": [{"name": STAGES.name_of(type(stage)), "hyper": stage.hyper} for stage in forecaster.stages],
         "inputs": forecaster.inputs.tolist() if forecaster.compacted else None,
+        "frozen": [name for name, each in forecaster.named_parameters() if not each.requires_grad],
     }
     _write_json(folder / "config.json", config)
     _write_json(folder / "scaler.json", forecaster.form.scaler.to_json())
@@ -70,6 +76,22 @@ def save(
             _write_json(folder / name, content)
     write_sums(folder)
     return folder
+
+
+def _saved_before(folder: Path) -> list[str]:
+    """The files of a forecaster that was saved in a folder before; refuses files that only have such names."""
+    found = [name for name in (*_PARTS, *_OPTIONAL) if (folder / name).exists()]
+    listed: set[str] = set()
+    if (folder / SUMS).exists():
+        text = (folder / SUMS).read_text(encoding="utf-8", errors="replace")
+        listed = {line.partition("  ")[2] for line in text.splitlines()}
+        if text and not listed.issuperset(_PARTS):
+            found = [SUMS]
+    cut_short = not listed and ((folder / SUMS).exists() or (folder / _CHECKPOINT).exists())
+    for name in found:
+        if name not in listed and not cut_short:
+            raise FieldcastError(f"{folder} holds a file {name} that is no forecaster's: give another folder.")
+    return found
 
 
 def write_sums(folder: str | Path) -> None:
@@ -99,7 +121,7 @@ def load(folder: str | Path) -> Forecaster:
         return _rebuild(folder, config, "graph.npz" in listed)
     except FieldcastError:
         raise
-    except (LookupError, TypeError, AttributeError, ValueError, RuntimeError, SafetensorError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, RuntimeError, SafetensorError, csv.Error) as error:
         said = f"{folder} does not fit together ({_first_line(error)}): save the forecaster again."
         raise FieldcastError(said) from None
 
@@ -109,7 +131,10 @@ def _best_of_run(folder: Path) -> Path:
     pointer = folder / "run.json"
     if (folder / "config.json").exists() or not pointer.exists():
         return folder
-    best = str(_read_json(pointer).get("best", ""))
+    found = _read_json(pointer)
+    if not found.get("finished", True):
+        raise FieldcastError(f"the run {folder} is not finished: go on with it (train --resume --out {folder}).")
+    best = str(found.get("best", ""))
     if not best or "/" in best or "\\" in best or best.startswith("."):
         raise FieldcastError(f"{pointer} names no forecaster: train the run again.")
     return folder / best
@@ -117,9 +142,12 @@ def _best_of_run(folder: Path) -> Path:
 
 def verify(folder: Path) -> set[str]:
     """Compare every file with its SHA-256; name the first that is absent or altered. Returns the names of all."""
-    if not (folder / SUMS).exists():
-        raise FieldcastError(f"{folder} holds no complete forecaster ({SUMS} is absent): train or save it again.")
-    lines = (folder / SUMS).read_bytes().decode("utf-8", errors="replace").split("\n")
+    text = (folder / SUMS).read_bytes().decode("utf-8", errors="replace") if (folder / SUMS).exists() else ""
+    if not text:
+        raise FieldcastError(
+            f"{folder} holds no complete forecaster ({SUMS} is absent or empty): train or save it again."
+        )
+    lines = text.split("\n")
     found = [re.fullmatch(r"([0-9a-f]{64})  (\S+)", line) for line in lines[:-1]]
     if lines[-1] or None in found:
         raise FieldcastError(f"{folder / SUMS} is damaged or was edited: save the forecaster again.")
@@ -138,15 +166,19 @@ def verify(folder: Path) -> set[str]:
 def _rebuild(folder: Path, config: Mapping[str, Any], with_graph: bool) -> Forecaster:
     nodes, coordinates = _read_nodes(folder / "nodes.csv")
     scaler = Scaler.from_json(_read_json(folder / "scaler.json"))
+    if scaler.kind == "node" and len(scaler.mean) != len(nodes):
+        raise FieldcastError(f"{folder} scales {len(scaler.mean)} nodes and names {len(nodes)}: save it again.")
     form = Form.from_json(config["form"], nodes, coordinates, scaler)
     inputs = None if config["inputs"] is None else np.asarray(config["inputs"], dtype=np.int64)
     read = len(nodes) if inputs is None else len(inputs)
     graph = Graph.from_npz(folder / "graph.npz", read) if with_graph else None
     stages = [STAGES.get(stage["name"])(**stage["hyper"]) for stage in config["stages"]]
     backbone = BACKBONES.get(config["backbone"]["name"])
-    with torch.random.fork_rng(devices=[]):
+    with seeded(0):  # what it draws is overwritten
         forecaster = Forecaster(form, backbone, config["backbone"]["hyper"], stages, graph=graph, inputs=inputs)  # type: ignore[arg-type]
     forecaster.load_state_dict(load_file(folder / "model.safetensors"))
+    for name in config["frozen"]:
+        forecaster.get_parameter(name).requires_grad_(False)
     return forecaster.eval()
 
 
@@ -172,7 +204,8 @@ def _nodes_csv(form: Form) -> str:
 
 
 def _read_nodes(path: Path) -> tuple[list[str], np.ndarray | None]:
-    rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    with open(path, newline="", encoding="utf-8") as handle:  # a name may hold what splits lines elsewhere
+        rows = list(csv.reader(handle))
     nodes = [row[0] for row in rows[1:]]
     coordinates = np.array([[float(part) for part in row[1:3]] for row in rows[1:]]) if len(rows[0]) == 3 else None
     return nodes, coordinates

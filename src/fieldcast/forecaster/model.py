@@ -13,6 +13,7 @@ from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Batch, Context, Progress
 from fieldcast.core.module import gather_nodes
 from fieldcast.core.registry import BACKBONES
+from fieldcast.core.seeding import seeded
 from fieldcast.core.spec import Spec
 from fieldcast.core.stage import AfterStage, BeforeStage, BetweenStage, Stage
 from fieldcast.data.form import Form
@@ -75,6 +76,11 @@ class Forecaster(nn.Module):
         self.after = nn.ModuleList(groups[AfterStage])
         if self.compacted and not any(stage.reads_out for stage in groups[BetweenStage]):  # type: ignore[attr-defined]
             raise FieldcastError("a model that forecasts sensors which it does not read needs a stage that reads out.")
+        if form.future and backbone.trainable and not (backbone.uses_future or any(s.uses_future for s in self.stages)):
+            raise FieldcastError(
+                f"the backbone {backbone.__name__} does not read channels known ahead ({', '.join(form.future)}): "
+                "leave 'future' out, or choose a backbone that does."
+            )
         mean, scale = torch.from_numpy(form.scaler.mean.copy()), torch.from_numpy(form.scaler.scale.copy())
         # Derived from the form, so no part of the saved weights.
         self.register_buffer("mean", mean, persistent=False)  # [1 or M, C]
@@ -188,7 +194,7 @@ class Forecaster(nn.Module):
             raise FieldcastError("a compacted model forecasts more than it reads: renode it with keep_outputs=True.")
         everything = np.arange(len(self.form.nodes))
         outputs = everything if keep_outputs else order
-        with torch.random.fork_rng(devices=[]):
+        with seeded(0):  # what it draws is overwritten
             new = Forecaster(
                 self.form if keep_outputs else self.form.renode(order, names),
                 type(self.backbone),
@@ -203,6 +209,9 @@ class Forecaster(nn.Module):
                 if f"{prefix}{name}" in state:
                     state[f"{prefix}{name}"] = gather_nodes(state[f"{prefix}{name}"], dims, nodes, fill)
         new.load_state_dict(state)
+        frozen = {name for name, parameter in self.named_parameters() if not parameter.requires_grad}
+        for name, parameter in new.named_parameters():
+            parameter.requires_grad_(name not in frozen)
         new.progress = self.progress
         return new.to(self.mean.device).train(self.training)
 
@@ -239,8 +248,7 @@ def create(
     edges = graph if graph is not None else (windows.graph if isinstance(windows, Windows) else None)
     if seed is None:
         return Forecaster(form, cls, hyper, stages, graph=edges)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return Forecaster(form, cls, hyper, stages, graph=edges)
 
 

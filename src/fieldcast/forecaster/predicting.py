@@ -27,14 +27,16 @@ def predict(
     """Forecast new readings of the same sensors, in any order, some of them missing, at other dates.
 
     ``origins`` are times of the last reading to use: None for the latest, "all" for every row with a full look-back, or
-    a list of timestamps, in UTC where the readings have a timezone unless they carry one. Unknown sensors, another step
-    length, and too short a history are refused in a sentence; a sensor that is absent counts as unobserved, with a
-    warning.
+    a list of timestamps on the wall clock of the readings (or with an offset, where the readings have a timezone).
+    Unknown sensors, another step length, and too short a history are refused in a sentence; a sensor that is absent
+    counts as unobserved, with a warning.
     """
     form = forecaster.form
+    present = set(readings.nodes)
     readings = conform(readings, form, {form.nodes[i] for i in forecaster.inputs})
     rows = origin_rows(readings, form, origins)
     gather = Gather(readings, form)
+    _warn_of_silence(readings, form, rows, [i for i in forecaster.inputs if form.nodes[i] in present])
     device = forecaster.mean.device
     training = forecaster.training
     forecaster.eval()
@@ -46,6 +48,20 @@ def predict(
     finally:
         forecaster.train(training)
     return Forecast.label(torch.cat(parts).cpu().numpy(), readings, rows, form)
+
+
+def _warn_of_silence(readings: Readings, form: Form, rows: np.ndarray, inputs: Sequence[int]) -> None:
+    """Say when sensors have no reading in the look-back of the latest origin: their forecast is a guess."""
+    latest = slice(int(rows[-1]) - form.lookback + 1, int(rows[-1]) + 1)
+    target = readings.channel_index(form.targets)
+    heard = readings.observed[latest][:, list(inputs)][..., target].any(axis=(0, 2))
+    if not np.all(heard):
+        first = form.nodes[inputs[int(np.flatnonzero(~heard)[0])]]
+        warnings.warn(
+            f"{int((~heard).sum())} of {len(inputs)} sensors, first '{first}', have no reading in the last "
+            f"{form.lookback} steps: their forecasts rest on the others and on habit.",
+            stacklevel=3,
+        )
 
 
 def conform(readings: Readings, form: Form, read: Iterable[str] | None = None) -> Readings:
@@ -97,7 +113,9 @@ def origin_rows(readings: Readings, form: Form, origins: str | Sequence[object] 
         seen = np.flatnonzero(readings.observed[..., index].any(axis=(1, 2)))
         last = min(int(seen[-1]) if len(seen) else -1, rows - 1 - form.horizon)
     ends = np.arange(lookback - 1, last + 1, dtype=np.int64)
-    ends = ends[readings.segment[ends - lookback + 1] == readings.segment[ends]] if len(ends) else ends
+    # What is known ahead must not come from behind a gap either.
+    reach = ends + (form.horizon if form.future else 0)
+    ends = ends[readings.segment[ends - lookback + 1] == readings.segment[reach]] if len(ends) else ends
     if isinstance(origins, str) and origins == "all":
         if len(ends) == 0:
             raise FieldcastError(f"{name} has no {lookback} rows without a gap, which the look-back needs: give more.")
@@ -111,6 +129,11 @@ def origin_rows(readings: Readings, form: Form, origins: str | Sequence[object] 
             )
         return np.array([last], dtype=np.int64)
     wanted = [origins] if isinstance(origins, str) else list(origins)
+    if not wanted:
+        raise FieldcastError(
+            "there is no origin in the list: give at least one time, 'all', or nothing for the latest."
+        )
+    wall = readings.local_time().to_numpy()
     chosen = []
     for origin in wanted:
         try:
@@ -119,9 +142,19 @@ def origin_rows(readings: Readings, form: Form, origins: str | Sequence[object] 
             stamp = pd.NaT
         if stamp is pd.NaT:
             raise FieldcastError(f"the origin '{origin}' is no date: write it as 2012-03-07T08:00.")
-        row = int(np.searchsorted(readings.time, stamp.to_datetime64()))
-        if row == rows or readings.time[row] != stamp.to_datetime64():
+        if stamp.tzinfo is not None and readings.timezone is None:
+            raise FieldcastError(f"the origin '{origin}' has a timezone and {name} has none: write it without.")
+        clock = readings.time if stamp.tzinfo is not None else wall
+        plain = stamp if stamp.tzinfo is None else stamp.tz_convert("UTC").tz_localize(None)
+        found = np.flatnonzero(clock == plain.to_datetime64())
+        if len(found) == 0:
             raise FieldcastError(f"{name} has no row at {stamp}: give the time of a reading as origin.")
+        if len(found) > 1:
+            raise FieldcastError(
+                f"{stamp} came twice on the wall clock of {readings.timezone}: write the origin with its offset, "
+                f"such as {stamp.isoformat()}-07:00."
+            )
+        row = int(found[0])
         if row not in ends:
             raise FieldcastError(f"{name} has fewer than {lookback} rows in a row up to {stamp}: choose a later one.")
         chosen.append(row)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lightning.pytorch as pl
-import torch
 
+from fieldcast.core.seeding import seeded
 from fieldcast.core.task import Task
 from fieldcast.data.loader import WindowLoader
 from fieldcast.data.windows import Windows
@@ -50,7 +50,8 @@ def fit(
 ) -> History:
     """Train a forecaster; afterwards it holds the weights with the best validation score, in eval mode.
 
-    The score is the masked MAE in scaled units, mean over the horizon, then over target channels. With a ``folder`` a
+    The score is the MAE in scaled units over the cells that the dataset's rule scores, mean over the horizon, then over
+    target channels. With a ``folder`` a
     checkpoint and a log are kept there; ``resume`` goes on from that checkpoint, and gives the same bits on CPU as a
     run that was never interrupted. A backbone that is solved and not trained is solved.
     """
@@ -69,9 +70,7 @@ def fit(
         resume = False  # interrupted before its first checkpoint: start anew, with the same bits
     if not backbone.trainable and not resume:
         backbone.fit_closed_form(windows)
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return _run(forecaster, windows, options, seed, task or options.task(), folder, resume, progress, label)
 
 
@@ -83,7 +82,7 @@ def _run(
     validation = WindowLoader(windows, "validation", max(options.batch_size, 64))
     forecaster.progress.epochs = options.max_epochs
     forecaster.progress.steps = options.max_epochs * len(train)
-    module = TrainingModule(forecaster, options, task)
+    module = TrainingModule(forecaster, options, task, windows.rules[0], windows.active)
     checkpoint = None if folder is None else folder / CHECKPOINT
     resumable = Resumable(checkpoint, options.save_every)
     watch = Watch(module, None if folder is None else folder / LOG)

@@ -6,12 +6,14 @@ import math
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor
 
 from fieldcast.core.context import Batch
 from fieldcast.core.module import ParameterGroup
 from fieldcast.core.task import Task
+from fieldcast.data.scored import ScoreRule
 from fieldcast.data.windows import WindowBatch
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster
@@ -23,9 +25,15 @@ _CHECK_EVERY = 50
 class TrainingModule(pl.LightningModule):
     """Runs a task on a forecaster. Losses are summed here, not logged per step: a step costs no host-device wait."""
 
-    def __init__(self, forecaster: Forecaster, options: TrainingOptions, task: Task):
+    def __init__(
+        self, forecaster: Forecaster, options: TrainingOptions, task: Task, rule: ScoreRule | None = None,
+        active: np.ndarray | None = None,
+    ):  # fmt: skip
         super().__init__()
         self.forecaster = forecaster
+        # Weights are chosen on the cells that will be scored.
+        self.rule = rule or ScoreRule()
+        self.active = None if active is None else torch.from_numpy(active)
         self.options = options
         self.task = task
         self.train_sum = torch.zeros((), dtype=torch.float64)
@@ -60,7 +68,7 @@ class TrainingModule(pl.LightningModule):
         ) and not math.isfinite(float(self.train_sum)):
             raise FieldcastError(
                 f"the training loss is no longer finite at step {self.global_step} (epoch {self.current_epoch}): lower "
-                "the learning rate or the clip norm; the best weights so far are kept."
+                "the learning rate or the clip norm."
             )
         return loss
 
@@ -85,7 +93,10 @@ class TrainingModule(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         assert batch.y is not None and batch.y_observed is not None
         x, ctx = self.forecaster.prepare(batch)
-        self._validation.update(self.forecaster(x, ctx).float(), self.forecaster.rescale(batch.y), batch.y_observed)
+        scored = batch.y_observed if self.rule.above is None else batch.y_observed & (batch.y > self.rule.above)
+        if self.rule.active_only and self.active is not None:
+            scored = scored & self.active.to(scored.device)[:, None]
+        self._validation.update(self.forecaster(x, ctx).float(), self.forecaster.rescale(batch.y), scored)
 
     def on_validation_epoch_end(self) -> None:
         sums = self._validation

@@ -94,8 +94,8 @@ def board_table(board: dict[str, Any]) -> str:
     counts = protocol["windows"]
     lines = [
         f"{board['title']}{' (simulated data)' if board['simulated'] else ''}: {protocol['lookback']} -> "
-        f"{protocol['horizon']} steps, split {protocol['split']}, {counts[protocol['part']]} {protocol['part']} windows, protocol "
-        f"{protocol['protocol']}, seeds {', '.join(map(str, protocol['seeds']))} (mean ± sample sd)"
+        f"{protocol['horizon']} steps, split {protocol['split']}, {counts[protocol['part']]} {protocol['part']} "
+        f"windows, protocol {protocol['protocol']}, seeds {', '.join(map(str, protocol['seeds']))} (mean ± sample sd)"
     ]
     rules = [(None, protocol["scored_cells"].split(";")[0])]
     example = next(model for model in board["models"] if model["summary"])
@@ -105,12 +105,10 @@ def board_table(board: dict[str, Any]) -> str:
         for index, rule in rules:
             rows = []
             for model in board["models"]:
-                summary = model["summary"] if index is None or model["summary"] is None else model["beside"][index]["summary"]
                 row: dict[str, Any] = {"model": model["name"], "parameters": model["parameters"]}
-                if summary is None:
-                    rows.append(row)
-                    continue
-                rows.append(row | score_row(summary, target))
+                if model["summary"] is not None:
+                    row |= score_row((model if index is None else model["beside"][index])["summary"], target)
+                rows.append(row)
             lines += ["", f"{target}{f' [{unit}]' if unit else ''}, scored on {rule_text(rule)}", format_table(rows)]
     lines += [f"{model['name']}: {model['note']}" for model in board["models"] if model["note"]]
     return "\n".join(lines)

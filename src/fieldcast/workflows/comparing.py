@@ -64,10 +64,12 @@ class Comparison:
                 row |= {"difference": "reference", "95 % interval": "", "p (Holm)": ""}
             rows.append(row)
         days = next((each.difference.days for each in self.models if each.difference), 0)
+        scored = protocol["scored_cells"].split(";")[0]
         head = (
             f"{protocol['dataset']}, {self.target}{f' [{self.unit}]' if self.unit else ''}: {protocol['lookback']} -> "
-            f"{protocol['horizon']} steps, split {protocol['split']}, scored on {protocol['scored_cells'].split(';')[0]}\n"
-            f"difference of {mean} to {self.reference}, paired by window, bootstrap over {days} test days and over seeds"
+            f"{protocol['horizon']} steps, split {protocol['split']}, scored on {scored}\n"
+            f"difference of {mean} to {self.reference}, paired by window, "
+            f"bootstrap over {days} test days and over seeds"
         )
         few = "" if all(e.difference is None or e.difference.p is not None for e in self.models) else (
             "\nfewer than 10 test days: sizes only, no significance"
@@ -99,8 +101,9 @@ def compare(folders: Sequence[str | Path], *, target: str | None = None, baselin
     for path, board in zip(paths, boards, strict=True):
         model = board["models"][0]
         label = f"{path.name} ({model['name']})" if path.name != model["name"] else path.name
-        seeds = [path / f"seed{seed}" / SUMS_FILE for seed in read_run(path).seeds]
-        found.append((label, model["kind"], model["summary"], [read_sums_file(sums) for sums in seeds if sums.parent.exists()]))
+        places = [path / f"seed{seed}" for seed in read_run(path).seeds]
+        sums = [read_sums_file(place / SUMS_FILE) for place in places if place.exists()]
+        found.append((label, model["kind"], model["summary"], sums))
     if baselines:
         for model in first["models"][1:]:
             path = paths[0] / BASELINES_FOLDER / f"{model['name']}.npz"

@@ -42,7 +42,8 @@ def demo(
     entries: list[Entry] = []
     for backbone, (hyper, epochs) in _BACKBONES.items():
         options = TrainingOptions(max_epochs=epochs, learning_rate=2e-3, schedule="cosine", accelerator="cpu")
-        entry, _ = train_entry(backbone, hyper, options, (seed,), windows, folder / backbone, progress=progress, say=say)
+        place = folder / backbone
+        entry, _ = train_entry(backbone, hyper, options, (seed,), windows, place, progress=progress, say=say)
         entries.append(entry)
     entries += score_baselines(windows, list(BASELINES))
     board = build_board("a simulated city", windows, [seed], entries)

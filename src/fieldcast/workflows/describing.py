@@ -19,6 +19,7 @@ def describe(readings: Readings) -> dict[str, Any]:
     """Sensors, channels with their statistics, span, gaps, missing cells and splits of readings."""
     rows, nodes, _ = readings.shape
     edges = np.flatnonzero(np.diff(readings.segment))
+    clock = readings.local_time().to_numpy()  # as wall clock where there is a timezone
     channels = []
     for index, channel in enumerate(readings.channels):
         observed = readings.observed[..., index]
@@ -36,9 +37,9 @@ def describe(readings: Readings) -> dict[str, Any]:
         })  # fmt: skip
     return {
         "name": readings.meta.name, "rows": rows, "nodes": nodes, "frequency": readings.frequency,
-        "timezone": readings.timezone, "first": str(readings.time[0]), "last": str(readings.time[-1]),
+        "timezone": readings.timezone, "first": str(clock[0]), "last": str(clock[-1]),
         "segments": len(edges) + 1,
-        "gaps": [{"after": str(readings.time[row]), "next": str(readings.time[row + 1])} for row in edges[:20]],
+        "gaps": [{"after": str(clock[row]), "next": str(clock[row + 1])} for row in edges[:20]],
         "grid": list(readings.grid) if readings.grid else None, "coordinates": readings.coordinates is not None,
         "channels": channels, "null_rule": readings.meta.null_rule, "scored_cells": readings.meta.scored_cells,
         "default_split": readings.meta.default_split, "splits": sorted(readings.meta.splits), "hash": readings.hash,
@@ -56,9 +57,10 @@ def describe_text(summary: dict[str, Any]) -> str:
     lines += [f"gap       after {gap['after'][:16]}, next row {gap['next'][:16]}" for gap in summary["gaps"][:5]]
     if len(summary["gaps"]) > 5:
         lines.append(f"          and {summary['segments'] - 6} more gaps")
+    named = f" (named: {', '.join(summary['splits'])})" if summary["splits"] else ""
     lines += [
         f"rules     null: {summary['null_rule']}; scored: {summary['scored_cells']}",
-        f"splits    {summary['default_split']}" + (f" (named: {', '.join(summary['splits'])})" if summary["splits"] else ""),
+        f"splits    {summary['default_split']}{named}",
         f"hash      {summary['hash'][:16]}",
         "",
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from fieldcast.forecaster import Forecaster, load
 from fieldcast.forecaster.predicting import conform
 from fieldcast.workflows.board import Entry, build_board, write_board
 from fieldcast.workflows.options import ReadingsOptions, RunOptions
-from fieldcast.workflows.running import CONFIG, count_parameters, read_settings, score_baselines
+from fieldcast.workflows.running import CONFIG, count_parameters, read_settings, run_hash, score_baselines
 from fieldcast.workflows.scoring import score
 
 
@@ -31,27 +31,56 @@ def evaluate_run(
 ) -> dict[str, Any]:  # fmt: skip
     """Score every seed of a run and its baselines, and return the board.
 
-    ``readings`` and ``split`` replace the run's own; the scaler and the calendar stay those of training. With ``out``
-    the board is written there.
+    ``readings`` replace the run's own, and are scored whole unless a ``split`` is given; ``split`` alone is another
+    split of the run's data. Scaler, calendar and baselines stay those of the run's training rows. With ``out`` the
+    board is written there.
     """
     folder = Path(folder)
     options = read_run(folder)
-    source = readings or options.readings
-    opened = source.open()
-    choice = dataclasses.replace(options.windows, split=split or options.windows.split)
     seeds = [seed for seed in options.seeds if (folder / f"seed{seed}").is_dir()]
     if not seeds:
         raise FieldcastError(f"{folder} holds no trained seed yet: finish the run first (train --resume).")
     forecasters = [load(folder / f"seed{seed}") for seed in seeds]
-    form = forecasters[0].form
-    # The graph of training and not one beside the data, whose sensors may be fewer or in another order.
-    windows = choice.windows(conform(opened, form), forecasters[0].graph).under(form)
+    form, graph = forecasters[0].form, forecasters[0].graph
+
+    def windows_of(source: ReadingsOptions, split: str | None) -> Windows:
+        # The graph of training and not one beside the data, whose sensors may be fewer or in another order.
+        choice = dataclasses.replace(options.windows, split=split)
+        return choice.windows(conform(source.open(), form), graph).under(form)
+
+    names = [name for name in options.baselines if name != options.backbone]
+    if readings is None:
+        windows = windows_of(options.readings, split or options.windows.split)
+        fitted = windows if split is None else windows_of(options.readings, options.windows.split)
+        begun_with = run_hash(folder)
+        if begun_with is not None and begun_with != windows.readings.hash:
+            raise FieldcastError(
+                f"the readings at {options.readings.data} are no longer those that {folder} was trained on: give them "
+                "with --data to score the run on them."
+            )
+    else:
+        if split is None:
+            windows = Windows.for_scoring(conform(readings.open(), form), form, graph)
+        else:
+            windows = windows_of(readings, split)
+        fitted = _if_at_hand(lambda: windows_of(options.readings, options.windows.split))
     entries = [_entry(options.backbone, seeds, forecasters, windows, part)]
-    entries += score_baselines(windows, [name for name in options.baselines if name != options.backbone], part)
+    if fitted is None:
+        why = f"not fitted: the run's own readings, {options.readings.data}, are not at hand"
+        entries += [Entry(name, "baseline", 0, [0], [], note=why) for name in names]
+    else:
+        entries += score_baselines(windows, names, part, fitted)
     board = build_board(windows.readings.meta.name, windows, seeds, entries, part)
     if out is not None:
         write_board(Path(out), board, entries)
     return board
+
+
+def _if_at_hand(windows: Callable[[], Windows]) -> Windows | None:
+    try:
+        return windows()
+    except FieldcastError:
+        return None
 
 
 def _entry(name: str, seeds: Sequence[int], forecasters: list[Forecaster], windows: Windows, part: str) -> Entry:

@@ -40,7 +40,9 @@ class Job:
     @property
     def key(self) -> str:
         """A hash over all settings: a line with this key is the same run."""
-        text = json.dumps([self.dataset, self.windows, self.backbone, self.hyper, self.training, self.seed], sort_keys=True)
+        text = json.dumps(
+            [self.dataset, self.windows, self.backbone, self.hyper, self.training, self.seed], sort_keys=True
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -73,7 +75,9 @@ def read_jobs(path: str | Path) -> tuple[str, list[Job]]:
     return table["name"], jobs
 
 
-def run_experiment(path: str | Path, results: str | Path, data: str | Path | None = None, progress: bool = True) -> Path:
+def run_experiment(
+    path: str | Path, results: str | Path, data: str | Path | None = None, progress: bool = True
+) -> Path:
     """Run what is not yet in ``<results>/<name>.jsonl``; each line carries its scores, protocol, settings and command.
 
     ``data`` is the folder of the datasets (default: the environment's ``FIELDCAST_DATA``). A dataset that is not there
@@ -141,14 +145,16 @@ def _run_job(job: Job, windows: Windows, progress: bool) -> dict[str, Any]:
     from fieldcast.training.fitting import fit  # Lightning takes seconds to import: only where it is needed
 
     line: dict[str, Any] = {
-        "key": job.key, "dataset": job.dataset, "backbone": job.backbone, "seed": job.seed, "windows": dict(job.windows),
-        "hyper": dict(job.hyper), "training": dict(job.training),
+        "key": job.key, "dataset": job.dataset, "backbone": job.backbone, "seed": job.seed,
+        "windows": dict(job.windows), "hyper": dict(job.hyper), "training": dict(job.training),
     }  # fmt: skip
     began = time.perf_counter()
     forecaster = create(job.backbone, windows, seed=job.seed, **job.hyper)
     try:
         options = TrainingOptions(**job.training)
-        history = fit(forecaster, windows, options, seed=job.seed, progress=progress, label=f"{job.dataset} {job.backbone}")
+        history = fit(
+            forecaster, windows, options, seed=job.seed, progress=progress, label=f"{job.dataset} {job.backbone}"
+        )
     except FieldcastError as error:
         return line | {"note": str(error)}
     seconds = time.perf_counter() - began

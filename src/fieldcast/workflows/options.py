@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,6 +44,10 @@ class ReadingsOptions:
     fill_gap: int | None = None
     null_rule: str | None = None
     scored_cells: str | None = None
+
+    def at_home(self) -> ReadingsOptions:
+        """The same with ``data`` as an absolute path, which holds wherever a run is moved to."""
+        return replace(self, data=str(Path(self.data).expanduser().absolute()))
 
     def open(self) -> Readings:
         """The readings."""

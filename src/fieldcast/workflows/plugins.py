@@ -10,7 +10,7 @@ from fieldcast.errors import FieldcastError
 
 
 def load_plugin(path: str | Path) -> None:
-    """Run a Python file that registers backbones or stages. Only ever from what a person typed, never from a file read."""
+    """Run a Python file that registers backbones or stages; only one that a person typed, never one from a file."""
     file = Path(path)
     if not file.is_file() or file.suffix != ".py":
         raise FieldcastError(f"there is no Python file {file}: give the .py file that holds your backbone.")

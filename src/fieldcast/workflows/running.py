@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import time
@@ -22,7 +23,7 @@ from fieldcast.evaluation import ScoreSums
 from fieldcast.forecaster import Forecaster, create, load, save
 from fieldcast.training import TrainingOptions
 from fieldcast.workflows.board import Entry, build_board, write_board
-from fieldcast.workflows.options import RunOptions, find_graph
+from fieldcast.workflows.options import ReadingsOptions, RunOptions, find_graph
 from fieldcast.workflows.scoring import protocol_of, score
 
 CONFIG = "config.yaml"
@@ -40,9 +41,11 @@ def run(
 
     The folder gets ``config.yaml`` (the run again: ``fieldcast train --config``), ``seed<k>/`` (a saved forecaster, its
     log and its sums), ``scores.json``, ``sample.npz`` and ``run.json``, which names the seed with the best validation
-    score. With ``resume`` a run that was interrupted goes on where it stood, and ends with the same bits.
+    score. With ``resume`` a run that was interrupted goes on where it stood, and ends with the same bits; it refuses
+    readings other than those that it was begun with.
     """
     folder = Path(out)
+    options = dataclasses.replace(options, readings=options.readings.at_home())
     check_baselines(options.baselines)
     begun = check_folder(folder, options, resume)
     if windows is None:
@@ -51,23 +54,60 @@ def run(
     create(options.backbone, windows, seed=options.seeds[0], **options.hyper)
     if not begun:  # only now: a mistake in the settings leaves nothing behind
         write_atomically(folder / CONFIG, _as_yaml(options))
+    before, now = run_hash(folder), windows.readings.hash
+    if before is None:
+        _write_run(folder, {"data_hash": now, "finished": False})
+    elif before != now:
+        raise FieldcastError(
+            f"the readings at {options.readings.data} are not those that {folder} was begun with: bring those back, or "
+            "give another --out."
+        )
     say(f"{windows.readings!r}\n{windows!r}")
     try:
         entry, best = train_entry(
             options.backbone, options.hyper, options.training, options.seeds, windows, folder, resume, progress, say
         )
     except FieldcastError:
-        if [each.name for each in folder.iterdir()] == [CONFIG]:  # refused before the first epoch
+        if {each.name for each in folder.iterdir()} == {CONFIG, RUN}:  # refused before the first epoch
             shutil.rmtree(folder)
         raise
-    entries = [entry] + score_baselines(windows, [name for name in options.baselines if name != options.backbone])
+    entries = [entry, *score_baselines(windows, [name for name in options.baselines if name != options.backbone])]
     board = build_board(windows.readings.meta.name, windows, options.seeds, entries)
     write_board(folder, board, entries)
     for baseline in entries[1:]:
         if baseline.scored:
             write_sums_file(folder / BASELINES_FOLDER / f"{baseline.name}.npz", baseline.scored[0].primary)
-    write_atomically(folder / RUN, json.dumps({"best": best, "finished": True}, indent=1) + "\n")
+    _write_run(folder, {"data_hash": now, "finished": True, "best": best})
     return board
+
+
+def run_hash(folder: str | Path) -> str | None:
+    """The hash of the readings that a run was begun with, or None where the folder does not say."""
+    path = Path(folder) / RUN
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get("data_hash")
+    except (ValueError, AttributeError):
+        raise FieldcastError(f"{path} is damaged: remove it to go on without a look at the readings.") from None
+
+
+def _write_run(folder: Path, content: Mapping[str, Any]) -> None:
+    write_atomically(folder / RUN, json.dumps(content, indent=1) + "\n")
+
+
+def readings_as_trained(folder: str | Path, given: ReadingsOptions) -> ReadingsOptions:
+    """How to read new data: as ``given``, and where that says nothing as the run in ``folder`` read its own.
+
+    ``folder`` may be that of one forecaster in the run. The start and the scored cells are never taken over.
+    """
+    home = next((each for each in (Path(folder), Path(folder).parent) if (each / CONFIG).exists()), None)
+    if home is None or not (home / RUN).exists():  # a forecaster that was saved on its own
+        return given
+    trained = RunOptions.from_json(read_settings(home / CONFIG)).readings
+    own = ("data", "start", "scored_cells")
+    missing = [name for name, value in dataclasses.asdict(given).items() if value is None and name not in own]
+    return dataclasses.replace(given, **{name: getattr(trained, name) for name in missing})
 
 
 def check_folder(folder: Path, options: RunOptions, resume: bool) -> bool:
@@ -75,13 +115,14 @@ def check_folder(folder: Path, options: RunOptions, resume: bool) -> bool:
     path = folder / CONFIG
     if path.exists():
         if not resume:
-            raise FieldcastError(f"{folder} already holds a run: give another --out, or --resume to go on with it.")
+            raise FieldcastError(f"{folder} already holds a run: remove it, give another --out, or --resume to go on.")
         before, now = read_settings(path), yaml.safe_load(_as_yaml(options))
         changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
         if changed:
+            first = changed[0]
             raise FieldcastError(
-                f"{folder} was begun with another '{changed[0]}' ({before.get(changed[0])}, now {now.get(changed[0])}): "
-                "resume with the same settings, or give another --out."
+                f"{folder} was begun with another '{first}' ({before.get(first)}, now {now.get(first)}): resume with "
+                "the same settings, remove the folder, or give another --out."
             )
         return True
     if folder.exists() and not folder.is_dir():
@@ -110,7 +151,7 @@ def train_entry(
     backbone: str, hyper: Mapping[str, Any], training: TrainingOptions, seeds: tuple[int, ...], windows: Windows,
     folder: Path, resume: bool = False, progress: bool = False, say: Say = lambda _: None,
 ) -> tuple[Entry, str]:  # fmt: skip
-    """Train and score a backbone once a seed, each in ``folder/seed<k>``; returns its entry and the best seed's folder."""
+    """Train and score a backbone once a seed, in ``folder/seed<k>``; returns its entry and the best seed's folder."""
     from fieldcast.training.fitting import fit  # Lightning takes seconds to import: only where it is needed
 
     trainable = _backbone(backbone).trainable
@@ -164,16 +205,21 @@ def read_sums_file(path: Path) -> ScoreSums:
         raise FieldcastError(f"the sums at {path} are absent or damaged: evaluate or train the run again.") from None
 
 
-def score_baselines(windows: Windows, names: list[str], part: str = "test") -> list[Entry]:
-    """Score baselines that need no training; one that the data do not allow stands on the board with the reason."""
+def score_baselines(
+    windows: Windows, names: list[str], part: str = "test", fitted: Windows | None = None
+) -> list[Entry]:
+    """Score baselines that need no training; one that the data do not allow stands on the board with the reason.
+
+    They are fitted on the training rows of ``fitted``, where the windows to score are not those of the run.
+    """
     from fieldcast.training.fitting import fit
 
     check_baselines(names)
     entries = []
     for name in names:
         try:
-            forecaster = create(name, windows, seed=0)
-            fit(forecaster, windows)
+            forecaster = create(name, fitted or windows, seed=0)
+            fit(forecaster, fitted or windows)
         except FieldcastError as error:
             entries.append(Entry(name, "baseline", 0, [0], [], note=str(error)))
             continue

@@ -11,9 +11,7 @@ from fieldcast.core.context import Batch
 from fieldcast.data.loader import WindowLoader
 from fieldcast.data.windows import Windows
 from fieldcast.evaluation import (
-    ScoreRule,
     ScoreSums,
-    active_nodes,
     format_table,
     protocol_record,
     score_row,
@@ -79,13 +77,7 @@ def score(forecaster: Forecaster, windows: Windows, part: str = "test", batch_si
     """
     windows = windows.under(forecaster.form)
     form, readings = windows.form, windows.readings
-    rules = ScoreRule.parse(readings.meta.scored_cells)
-    first, stop = windows.split.train_rows
-    target = readings.channel_index(form.targets)
-    active = None
-    if any(rule.active_only for rule in rules):
-        # Training rows decide which sensors are alive, so that test rows have no say in it.
-        active = active_nodes(readings.values[first:stop][..., target], readings.observed[first:stop][..., target])
+    rules, active = windows.rules, windows.active
     sums = [ScoreSums(form.horizon, form.nodes, form.targets, rule, active=active) for rule in rules]
     sample = Sample(windows, part)
     local = readings.local_time()

@@ -13,8 +13,15 @@ Line = Mapping[str, Any]
 
 def as_markdown(name: str, lines: Sequence[Line]) -> str:
     """Every dataset, rule and target of an experiment as a table, with protocol, settings and machine."""
-    parts = [f"# {name}", "", f"Made by `python experiments/table.py experiments/results/{name}.jsonl` from the lines that"]
-    parts += [f"`{lines[0].get('command', 'python experiments/run.py')}` wrote. Mean ± sample standard deviation over seeds.", ""]
+    parts = [
+        f"# {name}",
+        "",
+        f"Made by `python experiments/table.py experiments/results/{name}.jsonl` from the lines that",
+    ]
+    parts += [
+        f"`{lines[0].get('command', 'python experiments/run.py')}` wrote. Mean ± sample standard deviation over seeds.",
+        "",
+    ]
     for dataset in dict.fromkeys(line["dataset"] for line in lines):
         mine = [line for line in lines if line["dataset"] == dataset]
         finished = [line for line in mine if "scores" in line]
@@ -30,7 +37,7 @@ def as_markdown(name: str, lines: Sequence[Line]) -> str:
 
 
 def summary_markdown(lines: Sequence[Line]) -> str:
-    """One row a model, one column a dataset: MAE averaged over the horizon, by each dataset's primary rule; best in bold."""
+    """One row a model, one column a dataset: MAE averaged over the horizon, by its primary rule; best in bold."""
     finished = [line for line in lines if "scores" in line]
     datasets = list(dict.fromkeys(line["dataset"] for line in finished))
     cells: dict[tuple[str, str], tuple[float, float | None]] = {}
@@ -57,7 +64,9 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     widths = [max(len(text) for text in column) for column in zip(titles, *body, strict=True)]
     lines = [titles, ["-" * width if i == 0 else "-" * (width - 1) + ":" for i, width in enumerate(widths)], *body]
     return "\n".join(
-        "| " + " | ".join(t.ljust(w) if i == 0 else t.rjust(w) for i, (t, w) in enumerate(zip(line, widths, strict=True))) + " |"
+        "| "
+        + " | ".join(t.ljust(w) if i == 0 else t.rjust(w) for i, (t, w) in enumerate(zip(line, widths, strict=True)))
+        + " |"
         for line in lines
     )
 
@@ -90,9 +99,12 @@ def _protocol(lines: Sequence[Line]) -> str:
     }
     counts = protocol["windows"]
     text = (
-        f"Protocol {protocol['protocol']}: {protocol['lookback']} -> {protocol['horizon']} steps, split {protocol['split']}, "
-        f"windows {counts['train']} / {counts['validation']} / {counts['test']}, channels {', '.join(protocol['channels'])}, "
-        f"null rule '{protocol['null_rule']}', seeds {', '.join(map(str, seeds))}, data {protocol['dataset_hash'][:16]}."
+        f"Protocol {protocol['protocol']}: {protocol['lookback']} -> {protocol['horizon']} steps, split "
+        f"{protocol['split']}, "
+        f"windows {counts['train']} / {counts['validation']} / {counts['test']}, channels "
+        f"{', '.join(protocol['channels'])}, "
+        f"null rule '{protocol['null_rule']}', seeds {', '.join(map(str, seeds))}, data "
+        f"{protocol['dataset_hash'][:16]}."
     )
     for name, setting in settings.items():
         text += f"\n{name}: " + ", ".join(f"{key} {value}" for key, value in setting.items()) + "."

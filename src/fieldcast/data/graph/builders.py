@@ -257,9 +257,9 @@ def _check_distances(edge_index: np.ndarray, distance: np.ndarray, source: str) 
     wrong = ~np.isfinite(distance) | (distance < 0)
     if wrong.any():
         at = int(wrong.argmax())
-        problem = "negative" if distance[at] < 0 else "missing" if np.isnan(distance[at]) else "infinite"
+        problem = "a negative" if distance[at] < 0 else "a missing" if np.isnan(distance[at]) else "an infinite"
         raise FieldcastError(
-            f"{source} give {edge_name(edge_index, at)} (number {at}) a {problem} distance ({distance[at]:g}): give 0 "
+            f"{source} give {edge_name(edge_index, at)} (number {at}) {problem} distance ({distance[at]:g}): give 0 "
             "or more, or leave the edge out."
         )
 

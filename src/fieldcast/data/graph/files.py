@@ -72,8 +72,8 @@ def read_edges(path: str | Path, nodes: Sequence[str] | int) -> Edges:
         raise FieldcastError(
             f"the first line of {path} is {','.join(header[:4])!r}: name the columns from,to,cost (or source,target)."
         )
-    ids = None if isinstance(nodes, int) else {str(node): i for i, node in enumerate(nodes)}
-    count = nodes if isinstance(nodes, int) else len(nodes)
+    ids = None if isinstance(nodes, int | np.integer) else {str(node): i for i, node in enumerate(nodes)}
+    count = nodes if isinstance(nodes, int | np.integer) else len(nodes)
     ends, costs = np.empty((2, len(lines) - 1), dtype=np.int64), np.empty(len(lines) - 1)
     for at, (number, cells) in enumerate(lines[1:]):
         if len(cells) != len(names):
@@ -240,10 +240,10 @@ def _number(cell: str) -> float | None:
 
 def _ordered(matrix: np.ndarray, names: list[str] | None, nodes: Sequence[str] | int | None, path: Path) -> np.ndarray:
     """The matrix in the order of ``nodes``, where both name theirs."""
-    wanted = None if nodes is None else nodes if isinstance(nodes, int) else len(nodes)
+    wanted = None if nodes is None else nodes if isinstance(nodes, int | np.integer) else len(nodes)
     if wanted is not None and wanted != len(matrix):
         raise FieldcastError(f"{path} has {len(matrix)} nodes, not {wanted}: give the matrix of these sensors.")
-    if names is None or nodes is None or isinstance(nodes, int):
+    if names is None or nodes is None or isinstance(nodes, int | np.integer):
         return matrix
     place = {name: i for i, name in enumerate(names)}
     for node in nodes:

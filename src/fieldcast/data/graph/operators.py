@@ -156,8 +156,8 @@ def _refuse_empty(graph: Graph, name: str) -> None:
     # One sensor alone has no neighbour, and a graph that was cut out may have lost all its edges: both are right.
     if graph.nodes > 1 and graph.lambda_max is None and graph.without_self_loops().empty:
         raise FieldcastError(
-            f"the graph of {graph.nodes} nodes has no edge between two of them, and the operator {name} needs some: give "
-            "a graph with edges, or choose a model without one."
+            f"the graph of {graph.nodes} nodes has no edge between two of them, and the operator {name} needs some: "
+            "give a graph with edges, or choose a model without one."
         )
 
 

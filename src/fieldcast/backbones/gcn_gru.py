@@ -1,0 +1,67 @@
+"""GCN-GRU: a gated recurrent unit whose gates see the neighbours; the plain example of a graph backbone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fieldcast.core.backbone import Backbone
+from fieldcast.core.context import Context
+from fieldcast.core.spec import Spec
+from fieldcast.nn.calendar import calendar_channels
+from fieldcast.nn.graph import Support
+
+_SPARSE_ABOVE = 4096  # nodes from which on a dense support would cost more than its edges
+
+
+class GCNGRU(Backbone):
+    """A recurrent network over the look-back in which each node sees itself and the mean of its neighbours.
+
+    With S = P(A), P(A') the two random walks, and g(v) = [v | S_1 v | S_2 v]:
+    r, u = sigmoid(W_1 g([x_t | h]) + b_1) ; c = tanh(W_2 g([x_t | r * h]) + b_2) ; h <- u * h + (1 - u) * c ;
+    y = W_out h_T + b_out.
+
+    Shapes: x [B, T, N, C] -> h [B, N, width]. Cost: edges (N^2 below 4,096 nodes).
+    Source: after Zhao et al., T-GCN, IEEE TITS 2020, arXiv:1811.05320, with the walks of Li et al., arXiv:1707.01926.
+    """
+
+    needs_graph = True
+    unseen_nodes = True
+    predictor_layers = ("output",)
+    cost = "edges"
+    paper = "after Zhao et al., IEEE TITS 2020, arXiv:1811.05320"
+
+    def __init__(self, spec: Spec, width: int = 64, calendar_inputs: bool = True, sparse: bool | None = None):
+        super().__init__(spec)
+        assert spec.graph is not None
+        self.width = width
+        self.calendar_sizes = spec.calendar_sizes[:2]
+        self.calendar_inputs = calendar_inputs
+        by_edges = spec.nodes > _SPARSE_ABOVE if sparse is None else sparse
+        walks = spec.graph.supports("double_transition")
+        self.walks = nn.ModuleList(Support(walk, dense=not by_edges) for walk in walks)  # [N, N] each
+        channels = spec.channels + (2 if calendar_inputs else 0)
+        self.gates = nn.Linear(3 * (channels + width), 2 * width)
+        self.candidate = nn.Linear(3 * (channels + width), width)
+        self.output = nn.Linear(width, spec.horizon * spec.targets)
+
+    def encode(self, x: Tensor, ctx: Context) -> Tensor:
+        batch, lookback, nodes, _ = x.shape
+        if self.calendar_inputs:
+            clock = calendar_channels(ctx.calendar[:, :lookback, :2], self.calendar_sizes)  # [B, T, 2]
+            x = torch.cat([x, clock.unsqueeze(2).expand(-1, -1, nodes, -1)], dim=-1)  # [B, T, N, C + 2]
+        h = x.new_zeros(batch, nodes, self.width)  # [B, N, width]
+        for step in x.unbind(1):  # [B, N, C + 2] each
+            r, u = (
+                self.gates(self._around(torch.cat([step, h], dim=-1))).sigmoid().chunk(2, dim=-1)
+            )  # [B, N, width] each
+            c = self.candidate(self._around(torch.cat([step, r * h], dim=-1))).tanh()  # [B, N, width]
+            h = u * h + (1 - u) * c  # [B, N, width]
+        return h
+
+    def _around(self, v: Tensor) -> Tensor:
+        """[v | S_1 v | S_2 v]: [B, N, D] -> [B, N, 3 D]."""
+        return torch.cat([v, *(walk(v) for walk in self.walks)], dim=-1)  # [B, N, 3 D]
+
+    def head(self, h: Tensor) -> Tensor:
+        return self.unflatten(self.output(h))  # [B, H, N, O]

@@ -1,0 +1,140 @@
+"""STGCN: gated convolutions over time and Chebyshev convolutions over the graph."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fieldcast.core.backbone import Backbone
+from fieldcast.core.context import Context
+from fieldcast.core.spec import Spec
+from fieldcast.nn.calendar import calendar_channels
+from fieldcast.nn.graph import Support
+from fieldcast.nn.normalisation import NodeLayerNorm
+
+_KERNEL = 3  # steps of a temporal convolution, Kt
+_ORDER = 3  # Chebyshev terms of a graph convolution, Ks
+_SHORTEST = 4 * (_KERNEL - 1) + 1  # look-back that four valid convolutions leave one step of
+_SPARSE_ABOVE = 4096  # nodes from which on a dense support would cost more than its edges
+
+
+class STGCN(Backbone):
+    """Two blocks of gated temporal, graph and gated temporal convolution, then one over all steps that are left.
+
+    Gated temporal convolution (kernel 3, valid): (P + x) * sigmoid(Q), [P | Q] = conv(x), x cut to the last steps and
+    padded with zero channels where P is wider. Graph convolution on 16 channels, u = W_a x:
+    relu(sum_{k<3} T_k(M) u W_k + b + u), M the scaled Laplacian, T_0 = I, T_1 = M, T_2 = 2 M^2 - I.
+    Block: T(-> 64), G(-> 16), T(-> 64), layer norm over nodes and channels, dropout. Output: T(-> 128, kernel T - 8),
+    layer norm, linear 128 -> 128, relu, linear -> H * O.
+
+    A look-back shorter than nine steps is padded on the left with zeros, the training mean. ``calendar_inputs`` adds
+    time of day and day of week as channels (246,924 parameters at N = 207 with them, 246,028 without, in the
+    ``legacy_params`` form, which keeps the alignment layers that the public versions make and never use). The graph is
+    made symmetric, its self loops dropped.
+
+    Shapes: x [B, T, N, C] -> h [B, N, 128]. Cost: edges (N^2 below 4,096 nodes).
+    Source: Yu et al., IJCAI 2018, arXiv:1709.04875; layout as in Liu et al., NeurIPS 2023, arXiv:2306.08259.
+    """
+
+    needs_graph = True
+    predictor_layers = ("fc1", "fc2")
+    cost = "edges"
+    paper = "Yu et al., IJCAI 2018, arXiv:1709.04875"
+    per_node = {
+        f"{norm}.{part}": (0,)
+        for norm in ("blocks.0.norm", "blocks.1.norm", "norm")
+        for part in ("weight", "bias")
+    }  # fmt: skip
+
+    def __init__(
+        self, spec: Spec, width: int = 64, bottleneck: int = 16, end_width: int = 128, dropout: float = 0.5,
+        calendar_inputs: bool = True, legacy_params: bool = False, sparse: bool | None = None,
+    ):  # fmt: skip
+        super().__init__(spec)
+        assert spec.graph is not None
+        self.width = end_width
+        self.calendar_sizes = spec.calendar_sizes[:2]
+        self.calendar_inputs = calendar_inputs
+        self.missing_steps = max(0, _SHORTEST - spec.lookback)
+        by_edges = spec.nodes > _SPARSE_ABOVE if sparse is None else sparse
+        operator = spec.graph.without_self_loops().supports("scaled_laplacian")[0]
+        self.laplacian = Support(operator, dense=not by_edges)  # [N, N]
+        channels = spec.channels + (2 if calendar_inputs else 0)
+        left = max(spec.lookback, _SHORTEST) - 4 * (_KERNEL - 1)
+        self.blocks = nn.ModuleList(
+            _Block(size, width, bottleneck, spec.nodes, dropout, legacy_params) for size in (channels, width)
+        )
+        self.output = _GatedConvolution(width, end_width, left, legacy_params)
+        self.norm = NodeLayerNorm(spec.nodes, end_width)
+        self.fc1 = nn.Linear(end_width, end_width)
+        self.fc2 = nn.Linear(end_width, spec.horizon * spec.targets)
+
+    def encode(self, x: Tensor, ctx: Context) -> Tensor:
+        lookback, nodes = x.shape[1], x.shape[2]
+        if self.calendar_inputs:
+            clock = calendar_channels(ctx.calendar[:, :lookback, :2], self.calendar_sizes)  # [B, T, 2]
+            x = torch.cat([x, clock.unsqueeze(2).expand(-1, -1, nodes, -1)], dim=-1)  # [B, T, N, C + 2]
+        if self.missing_steps:
+            x = F.pad(x, (0, 0, 0, 0, self.missing_steps, 0))  # [B, 9, N, C]
+        for block in self.blocks:
+            x = block(x, self.laplacian)  # [B, T - 4, N, width]
+        return self.norm(self.output(x))[:, 0]  # [B, N, end_width]
+
+    def head(self, h: Tensor) -> Tensor:
+        return self.unflatten(self.fc2(self.fc1(h).relu()))  # [B, H, N, O]
+
+
+class _Block(nn.Module):
+    """T, G, T, layer norm, dropout: [B, T, N, C] -> [B, T - 4, N, width]."""
+
+    def __init__(self, channels: int, width: int, bottleneck: int, nodes: int, dropout: float, legacy: bool):
+        super().__init__()
+        self.before = _GatedConvolution(channels, width, _KERNEL, legacy)
+        self.graph = _GraphConvolution(width, bottleneck)
+        self.after = _GatedConvolution(bottleneck, width, _KERNEL, legacy)
+        self.norm = NodeLayerNorm(nodes, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, laplacian: Support) -> Tensor:
+        x = self.graph(self.before(x), laplacian)  # [B, T - 2, N, bottleneck]
+        return self.dropout(self.norm(self.after(x)))  # [B, T - 4, N, width]
+
+
+class _GatedConvolution(nn.Module):
+    """(P + x) * sigmoid(Q), [P | Q] a valid convolution over time: [B, T, N, C] -> [B, T - kernel + 1, N, width]."""
+
+    def __init__(self, channels: int, width: int, kernel: int, legacy: bool):
+        super().__init__()
+        self.kernel = kernel
+        self.linear = nn.Linear(kernel * channels, 2 * width)
+        # Channels wider than the output need a map; the public versions make it always.
+        self.align = nn.Linear(channels, width) if channels > width or legacy else None
+        self.padded = width - channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = x.shape[1] - self.kernel + 1
+        views = torch.cat([x[:, k : k + steps] for k in range(self.kernel)], dim=-1)  # [B, steps, N, kernel * C]
+        p, q = self.linear(views).chunk(2, dim=-1)  # [B, steps, N, width] each
+        last = x[:, self.kernel - 1 :]  # [B, steps, N, C]
+        if self.padded < 0:
+            assert self.align is not None
+            last = self.align(last)  # [B, steps, N, width]
+        elif self.padded > 0:
+            last = F.pad(last, (0, self.padded))  # [B, steps, N, width]
+        return (p + last) * q.sigmoid()  # [B, steps, N, width]
+
+
+class _GraphConvolution(nn.Module):
+    """relu(sum_k T_k(M) u W_k + b + u), u = W_a x: [B, T, N, width] -> [B, T, N, bottleneck]."""
+
+    def __init__(self, width: int, bottleneck: int):
+        super().__init__()
+        self.align = nn.Linear(width, bottleneck)
+        self.linear = nn.Linear(_ORDER * bottleneck, bottleneck)
+
+    def forward(self, x: Tensor, laplacian: Support) -> Tensor:
+        u = self.align(x)  # [B, T, N, bottleneck]
+        first = laplacian(u)  # [B, T, N, bottleneck]
+        second = 2 * laplacian(first) - u  # [B, T, N, bottleneck]
+        return (self.linear(torch.cat([u, first, second], dim=-1)) + u).relu()  # [B, T, N, bottleneck]
