@@ -1,7 +1,9 @@
 """What the training loop costs a step beside the model's own time (STID, N = 207, T = H = 12, B = 64).
 
 Both sides run in one process, alternating, on the same simulated windows: a bare loop (prepare, forward, loss,
-backward, clip, Adam) and ``fit``. Medians over rounds. python benchmarks/loop_overhead.py [--out FILE]
+backward, clip, Adam) and ``fit``. Medians over rounds. A second pair runs STID at width 1 without layers, whose own
+time is too short to hide the loop's.
+python benchmarks/loop_overhead.py [--out FILE]
 """
 
 from __future__ import annotations
@@ -46,8 +48,8 @@ def windows() -> Windows:
     return Windows(Readings.from_array(values, None, start="2024-01-01", frequency="5min"), 12, 12)
 
 
-def bare(data: Windows) -> float:
-    forecaster = create("stid", data, seed=0).train()
+def bare(data: Windows, **hyper: int) -> float:
+    forecaster = create("stid", data, seed=0, **hyper).train()
     task = TrainingOptions().task()
     optimizer = torch.optim.Adam(forecaster.parameters(), 1e-3)
     batches = [Batch.of(batch) for batch in WindowLoader(data, "train", 64, shuffle=True)]
@@ -64,13 +66,15 @@ def bare(data: Windows) -> float:
     return 1e3 * statistics.median(spent[5:])
 
 
-def looped(data: Windows) -> float:
+def looped(data: Windows, **hyper: int) -> float:
     clock = Clock()
     # The bar stands for what a user sees: its cost belongs to the loop.
     original = fitting.SaveAtEnd
     fitting.SaveAtEnd = lambda resumable: clock  # type: ignore[assignment,misc]
     try:
-        fitting.fit(create("stid", data, seed=0), data, TrainingOptions(max_epochs=1, accelerator="cpu"), progress=True)
+        fitting.fit(
+            create("stid", data, seed=0, **hyper), data, TrainingOptions(max_epochs=1, accelerator="cpu"), progress=True
+        )
     finally:
         fitting.SaveAtEnd = original  # type: ignore[misc]
     return clock.milliseconds()
@@ -83,14 +87,20 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     torch.set_num_threads(2)
     data = windows()
-    pairs = [(bare(data), looped(data)) for _ in range(arguments.rounds + 1)][1:]
-    result = {
-        "what": "milliseconds a training step, STID, N = 207, T = H = 12, B = 64, float32, 2 threads",
-        "bare": [round(a, 3) for a, _ in pairs], "fit": [round(b, 3) for _, b in pairs],
-        "loop_median": round(statistics.median(b - a for a, b in pairs), 3),
-        "bare_median": round(statistics.median(a for a, _ in pairs), 3),
-        "fit_median": round(statistics.median(b for _, b in pairs), 3),
+    result: dict[str, object] = {
+        "what": "milliseconds a training step, STID, N = 207, T = H = 12, B = 64, float32, 2 threads; loop = fit - bare"
+    }
+    for label, hyper in (("default", {}), ("width 1, no layers", {"width": 1, "layers": 0})):
+        pairs = [(bare(data, **hyper), looped(data, **hyper)) for _ in range(arguments.rounds + 1)][1:]
+        result[label] = {
+            "bare": [round(a, 3) for a, _ in pairs], "fit": [round(b, 3) for _, b in pairs],
+            "bare_median": round(statistics.median(a for a, _ in pairs), 3),
+            "fit_median": round(statistics.median(b for _, b in pairs), 3),
+            "loop_median": round(statistics.median(b - a for a, b in pairs), 3),
+        }  # fmt: skip
+    result |= {
         "machine": machine_record(), "versions": version_record(), "command": "python benchmarks/loop_overhead.py",
     }  # fmt: skip
     Path(arguments.out).write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps({key: value for key, value in result.items() if key.endswith("median")}))
+    for label in ("default", "width 1, no layers"):
+        print(label, json.dumps(result[label]))
