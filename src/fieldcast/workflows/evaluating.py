@@ -45,7 +45,7 @@ def evaluate_run(
 
     def windows_of(source: ReadingsOptions, split: str | None) -> Windows:
         # The graph of training and not one beside the data, whose sensors may be fewer or in another order.
-        choice = dataclasses.replace(options.windows, split=split)
+        choice = dataclasses.replace(options.windows, split=split, graph=None)
         return choice.windows(conform(source.open(), form), graph).under(form)
 
     names = [name for name in options.baselines if name != options.backbone]

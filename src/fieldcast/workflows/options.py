@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from fieldcast.data.formats import open_readings
-from fieldcast.data.graph import Graph
+from fieldcast.data.graph import (
+    Graph,
+    from_adjacency_csv,
+    from_coordinates,
+    from_correlation,
+    from_edge_csv,
+    from_npz,
+    from_sparse_npz,
+)
 from fieldcast.data.readings import Readings
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError, did_you_mean
 from fieldcast.training import TrainingOptions
 
 BASELINES = ("last_value", "window_mean", "historical_inertia", "daily_climatology", "weekly_climatology", "ridge_var")
+_MADE = r"(nearest|correlation):(\d+)"
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,9 @@ class WindowOptions:
         scaler: One scale for each channel, for all, for each node and channel, or none.
         stride: Every how many-th training window to use.
         purge: Windows to drop at the end of training and validation, so that no label row is shared.
+        graph: A file with the graph of the sensors (from,to,cost CSV, adjacency CSV, NPZ), or nearest:8 for the eight
+            nearest by coordinates, correlation:8 for the eight most alike in training rows, none for no graph; left
+            out, the graph.npz beside the data.
     """
 
     channels: list[str] | None = None
@@ -80,10 +95,20 @@ class WindowOptions:
     scaler: Literal["channel", "global", "node", "none"] = "channel"
     stride: int = 1
     purge: int = 0
+    graph: str | None = None
 
     def windows(self, readings: Readings, graph: Graph | None = None) -> Windows:
-        """The windows over readings."""
-        return Windows(readings, graph=graph, **asdict(self))
+        """The windows over readings; ``graph`` stands where the options name none."""
+        settings = asdict(self)
+        choice = settings.pop("graph")
+        if choice is not None:
+            graph = choose_graph(choice, readings, lambda: Windows(readings, **settings))
+        return Windows(readings, graph=graph, **settings)
+
+    def at_home(self) -> WindowOptions:
+        """The same with the path of the graph absolute, so that a run can be read again from anywhere."""
+        named = self.graph is None or self.graph == "none" or re.fullmatch(_MADE, self.graph)
+        return self if named else replace(self, graph=str(Path(str(self.graph)).expanduser().absolute()))
 
 
 @dataclass(frozen=True)
@@ -136,6 +161,33 @@ class RunOptions:
             name = str(next(iter(rest)))
             raise FieldcastError(f"a run has no setting '{name}'{did_you_mean(name, known)}: remove it.")
         return cls(parts[0], parts[1], model.pop("name"), model, parts[2], seeds, baselines)
+
+
+def choose_graph(choice: str, readings: Readings, windows: Callable[[], Windows]) -> Graph | None:
+    """The graph that an option names: a file, ``nearest:K``, ``correlation:K`` (over training rows) or ``none``.
+
+    Edges of a from,to,cost list weigh 1 each, as is usual for road lists; other weights are a matter for Python.
+    """
+    if choice == "none":
+        return None
+    if match := re.fullmatch(_MADE, choice):
+        kind, neighbours = match[1], int(match[2])
+        if kind == "correlation":
+            return from_correlation(windows(), neighbours=neighbours)
+        if readings.coordinates is None:
+            raise FieldcastError(f"{readings.meta.name} has no coordinates for '{choice}': give a file as the graph.")
+        return from_coordinates(readings.coordinates, neighbours)
+    path = Path(choice)
+    if not path.is_file():
+        raise FieldcastError(f"there is no graph '{choice}': give a file, nearest:8, correlation:8 or none.")
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            sparse = "format" in arrays
+        return from_sparse_npz(path, len(readings.nodes)) if sparse else from_npz(path, len(readings.nodes))
+    with open(path, encoding="utf-8") as lines:
+        first = lines.readline().lower().replace('"', "").split(",")[:2]
+    edges = [cell.strip() for cell in first] in (["from", "to"], ["source", "target"])
+    return from_edge_csv(path, readings.nodes, weights="binary") if edges else from_adjacency_csv(path, readings.nodes)
 
 
 def find_graph(data: str | Path, readings: Readings) -> Graph | None:

@@ -45,7 +45,7 @@ def run(
     readings other than those that it was begun with.
     """
     folder = Path(out)
-    options = dataclasses.replace(options, readings=options.readings.at_home())
+    options = dataclasses.replace(options, readings=options.readings.at_home(), windows=options.windows.at_home())
     check_baselines(options.baselines)
     begun = check_folder(folder, options, resume)
     if windows is None:

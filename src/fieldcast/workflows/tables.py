@@ -92,11 +92,7 @@ def _protocol(lines: Sequence[Line]) -> str:
     first = lines[0]
     protocol = first["protocol"]
     seeds = sorted({line["seed"] for line in lines})
-    settings = {
-        line["backbone"]: {**line["training"], **line["hyper"], "seconds a seed": round(line["seconds"])}
-        for line in lines
-        if line["training"]
-    }
+    settings = {line["backbone"]: {**line["training"], **line["hyper"]} for line in lines if line["training"]}
     counts = protocol["windows"]
     text = (
         f"Protocol {protocol['protocol']}: {protocol['lookback']} -> {protocol['horizon']} steps, split "
