@@ -10,6 +10,8 @@ import pytest
 
 from fieldcast.cli.__main__ import main
 from fieldcast.core.registry import BACKBONES
+from tests.contracts import checks
+from tests.contracts.cases import ODD, Subject
 from tests.tiny import write_csv
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -58,3 +60,18 @@ def test_a_backbone_in_one_file_trains_from_python(workplace: Path, monkeypatch:
     assert history.rows[-1]["train_loss"] < history.rows[0]["train_loss"]
     fc.save(forecaster, "runs/linear")
     assert fc.load("runs/linear").backbone.hyper == {"width": 8}
+
+
+def test_the_backbone_in_one_file_keeps_the_contracts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checks that every built-in backbone passes, on the README's, without an edit anywhere."""
+    monkeypatch.setattr(BACKBONES, "_registered", dict(BACKBONES._registered))
+    source = next(block for block in blocks("python") if "my_linear.py" in block)
+    exec(compile(source, "my_linear.py", "exec"), {"__name__": "my_linear"})
+    for sizes in ODD:
+        checks.takes_odd_sizes(Subject("my_linear"), sizes)
+    for check in (
+        checks.keeps_its_shortest_lookback, checks.names_its_node_tensors, checks.trains_every_parameter,
+        checks.ignores_what_was_not_observed, checks.never_sees_the_targets, checks.keeps_samples_apart,
+        checks.has_a_local_head, checks.follows_a_permutation, checks.compacts, checks.grows, checks.exports,
+    ):  # fmt: skip
+        check(Subject("my_linear"))
