@@ -94,6 +94,11 @@ def test_evaluate_gives_the_scores_again(place: Path, tmp_path: Path) -> None:
     assert board["protocol"]["windows"]["test"] == 115
 
 
+def test_reading_options_without_other_readings_are_not_ignored(place: Path) -> None:
+    ran = fieldcast("evaluate", place / "run", "--fill-gap", "3")
+    assert ran.code == 2 and "--fill-gap says how to read other readings: give them with --data" in ran.err
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_predict_writes_a_labelled_table(place: Path, tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"f.{ending}"

@@ -53,3 +53,11 @@ def test_a_graph_backbone_trains_on_readings_without_a_graph(tmp_path: Path) -> 
         run(options, tmp_path / "none")
     board = run(with_windows(options, graph="correlation:2"), tmp_path / "run")
     assert board["models"][0]["name"] == "gcn_gru" and board["graph"]
+
+
+def test_a_graph_that_is_named_keeps_the_one_beside_the_data_unread(tmp_path: Path) -> None:
+    (tmp_path / "graph.npz").write_text("no archive")
+    options = tiny_run(tmp_path, seeds=(0,), baselines=("last_value",))
+    with pytest.raises(FieldcastError, match=r"graph\.npz"):
+        run(options, tmp_path / "a")
+    assert run(with_windows(options, graph="none"), tmp_path / "b")["graph"] is None

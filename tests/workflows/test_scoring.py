@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fieldcast.data.windows import Windows
+from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import create
 from fieldcast.workflows.scoring import Sample, evaluate, score
 from tests.tiny import tiny_readings, tiny_values, with_gaps
@@ -106,3 +107,9 @@ def test_the_sample_is_of_the_last_rows_and_of_some_nodes() -> None:
     assert (
         sample.forecast[0, 231 + 6 + 2 - 220, :, 0].tolist() == [10.0, 14.0] and np.isfinite(sample.forecast).sum() == 2
     )
+
+
+def test_a_part_without_windows_is_told_in_a_sentence(windows: Windows) -> None:
+    unseen = Windows.for_scoring(windows.readings, windows.form)
+    with pytest.raises(FieldcastError, match="the train part of tiny has no window"):
+        evaluate(create("last_value", windows), unseen, "train")

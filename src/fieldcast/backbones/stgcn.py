@@ -10,7 +10,7 @@ from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Context
 from fieldcast.core.spec import Spec
 from fieldcast.nn.calendar import calendar_channels
-from fieldcast.nn.graph import Support
+from fieldcast.nn.graph import Support, chebyshev_terms
 from fieldcast.nn.normalisation import NodeLayerNorm
 
 _KERNEL = 3  # steps of a temporal convolution, Kt
@@ -135,6 +135,5 @@ class _GraphConvolution(nn.Module):
 
     def forward(self, x: Tensor, laplacian: Support) -> Tensor:
         u = self.align(x)  # [B, T, N, bottleneck]
-        first = laplacian(u)  # [B, T, N, bottleneck]
-        second = 2 * laplacian(first) - u  # [B, T, N, bottleneck]
-        return (self.linear(torch.cat([u, first, second], dim=-1)) + u).relu()  # [B, T, N, bottleneck]
+        terms = chebyshev_terms(laplacian.tensor(), u, _ORDER)  # [B, T, N, bottleneck] each
+        return (self.linear(torch.cat(terms, dim=-1)) + u).relu()  # [B, T, N, bottleneck]

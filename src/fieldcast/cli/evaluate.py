@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from fieldcast.cli.output import Output
-from fieldcast.cli.parsing import Options
+from fieldcast.cli.parsing import Options, made
+from fieldcast.errors import FieldcastError
 
 
 def run(argv: Sequence[str]) -> None:
@@ -27,9 +28,12 @@ def run(argv: Sequence[str]) -> None:
     options.flag("json", "print the scores as JSON")
     values = options.parse(argv)
     output = Output(values["quiet"], values["json"])
-    readings = None
-    if values["data"] is not None:
-        readings = ReadingsOptions(**{each.name: values[each.name] for each in dataclasses.fields(ReadingsOptions)})
+    readings = None if values["data"] is None else made(ReadingsOptions, values)
+    ignored = [each.name for each in dataclasses.fields(ReadingsOptions) if values[each.name] is not None]
+    if readings is None and ignored:
+        raise FieldcastError(
+            f"--{ignored[0].replace('_', '-')} says how to read other readings: give them with --data."
+        )
     choice = {name: values[name] for name in ("split", "part", "out")}
     board = evaluate_run(values["run"], readings=readings, **choice)
     output.result(board_table(board), board)

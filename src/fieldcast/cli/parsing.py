@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import typing
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from fieldcast.errors import FieldcastError, did_you_mean
+
+Made = TypeVar("Made")
 
 
 class Options:
@@ -195,6 +198,11 @@ def read_config(path: str) -> dict[str, Any]:
     if not isinstance(table, dict) or not all(isinstance(key, str) for key in table):
         raise FieldcastError(f"{file} holds no settings: write lines such as 'max_epochs: 20'.")
     return table
+
+
+def made(cls: type[Made], values: Mapping[str, Any]) -> Made:
+    """An options class from the parsed values that bear its fields' names."""
+    return cls(**{each.name: values[each.name] for each in dataclasses.fields(cls)})  # type: ignore[arg-type]
 
 
 def take(argv: Sequence[str], name: str) -> tuple[list[str], list[str]]:

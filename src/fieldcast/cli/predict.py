@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fieldcast.cli.output import Output
-from fieldcast.cli.parsing import Options
+from fieldcast.cli.parsing import Options, made
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +36,7 @@ def run(argv: Sequence[str]) -> None:
     values = options.parse(argv)
     output = Output(values["quiet"], values["json"])
     forecaster = load(values["run"])
-    given = ReadingsOptions(**{each.name: values[each.name] for each in dataclasses.fields(ReadingsOptions)})
+    given = made(ReadingsOptions, values)
     readings = readings_as_trained(values["run"], given).open()
     origins = values["origins"]
     with warnings.catch_warnings(record=True) as caught:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from fieldcast.cli.output import Output
 from fieldcast.cli.parsing import Options, read_config, take
 from fieldcast.errors import FieldcastError
+
+_NOT_SETTINGS = ("backbone", "out", "config", "plugin", "resume", "quiet", "json")
 
 
 def run(argv: Sequence[str]) -> None:
@@ -55,17 +56,8 @@ def run(argv: Sequence[str]) -> None:
     values = options.parse(argv, config)
     if values["out"] is None:
         raise FieldcastError("--out is needed: the folder of the run, such as --out runs/a.")
-    output = Output(values.pop("quiet"), values.pop("json"))
-
-    def part(cls: type) -> dict:
-        return {each.name: values[each.name] for each in dataclasses.fields(cls)}
-
-    training = part(TrainingOptions)
-    training["milestones"] = tuple(training["milestones"])
-    settings = RunOptions(
-        ReadingsOptions(**part(ReadingsOptions)), WindowOptions(**part(WindowOptions)), chosen,
-        dict(values.get("backbone") or {}), TrainingOptions(**training),
-        tuple(values["seeds"]), tuple(values["baselines"]),
-    )  # fmt: skip
+    output = Output(values["quiet"], values["json"])
+    told = {name: value for name, value in values.items() if name not in _NOT_SETTINGS}
+    settings = RunOptions.from_json({**told, "backbone": {"name": chosen, **(values.get("backbone") or {})}})
     board = run_workflow(settings, values["out"], resume=values["resume"], progress=output.progress, say=output.say)
     output.result(board_table(board) + f"\n\nsaved in {values['out']}", board)

@@ -109,11 +109,6 @@ def board_table(board: dict[str, Any]) -> str:
                 if model["summary"] is not None:
                     row |= score_row((model if index is None else model["beside"][index])["summary"], target)
                 rows.append(row)
-            lines += ["", f"{target}{f' [{unit}]' if unit else ''}, scored on {rule_text(rule)}", format_table(rows)]
+            lines += ["", f"{target}{f' [{unit}]' if unit else ''}, scored on {rule}", format_table(rows)]
     lines += [f"{model['name']}: {model['note']}" for model in board["models"] if model["note"]]
     return "\n".join(lines)
-
-
-def rule_text(rule: Any) -> str:
-    """A scored-cells rule in words."""
-    return rule["name"] if isinstance(rule, dict) else str(rule)

@@ -13,7 +13,14 @@ from fieldcast.forecaster import Forecaster, load
 from fieldcast.forecaster.predicting import conform
 from fieldcast.workflows.board import Entry, build_board, write_board
 from fieldcast.workflows.options import ReadingsOptions, RunOptions
-from fieldcast.workflows.running import CONFIG, count_parameters, read_settings, run_hash, score_baselines
+from fieldcast.workflows.running import (
+    CONFIG,
+    count_parameters,
+    read_settings,
+    readings_as_trained,
+    run_hash,
+    score_baselines,
+)
 from fieldcast.workflows.scoring import score
 
 
@@ -31,9 +38,9 @@ def evaluate_run(
 ) -> dict[str, Any]:  # fmt: skip
     """Score every seed of a run and its baselines, and return the board.
 
-    ``readings`` replace the run's own, and are scored whole unless a ``split`` is given; ``split`` alone is another
-    split of the run's data. Scaler, calendar and baselines stay those of the run's training rows. With ``out`` the
-    board is written there.
+    ``readings`` replace the run's own; they are read as those were where their options say nothing, and are scored
+    whole unless a ``split`` is given. ``split`` alone is another split of the run's data. Scaler, calendar and
+    baselines stay those of the run's training rows. With ``out`` the board is written there.
     """
     folder = Path(folder)
     options = read_run(folder)
@@ -59,6 +66,7 @@ def evaluate_run(
                 "with --data to score the run on them."
             )
     else:
+        readings = readings_as_trained(folder, readings)
         if split is None:
             windows = Windows.for_scoring(conform(readings.open(), form), form, graph)
         else:

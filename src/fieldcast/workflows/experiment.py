@@ -19,7 +19,7 @@ from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import create
 from fieldcast.training import TrainingOptions
-from fieldcast.workflows.options import BASELINES, ReadingsOptions, WindowOptions, find_graph
+from fieldcast.workflows.options import BASELINES, ReadingsOptions, WindowOptions
 from fieldcast.workflows.running import count_parameters
 from fieldcast.workflows.scoring import protocol_of, score
 
@@ -138,7 +138,7 @@ def _open(path: Path, settings: Mapping[str, Any]) -> Windows:
     readings = ReadingsOptions(str(path)).open()
     if options.get("channels") == "all":
         options["channels"] = list(readings.channels)
-    return WindowOptions(**options).windows(readings, find_graph(path, readings))
+    return WindowOptions(**options).windows(readings, beside=path)
 
 
 def _run_job(job: Job, windows: Windows, progress: bool) -> dict[str, Any]:

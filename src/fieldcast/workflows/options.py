@@ -97,11 +97,13 @@ class WindowOptions:
     purge: int = 0
     graph: str | None = None
 
-    def windows(self, readings: Readings, graph: Graph | None = None) -> Windows:
-        """The windows over readings; ``graph`` stands where the options name none."""
+    def windows(self, readings: Readings, graph: Graph | None = None, *, beside: str | Path | None = None) -> Windows:
+        """The windows over readings, with the graph that the options name, else ``graph``, else that beside data."""
         settings = asdict(self)
         choice = settings.pop("graph")
-        if choice is not None:
+        if choice is None and graph is None and beside is not None:
+            graph = find_graph(beside, readings)
+        elif choice is not None:
             graph = choose_graph(choice, readings, lambda: Windows(readings, **settings))
         return Windows(readings, graph=graph, **settings)
 

@@ -23,7 +23,7 @@ from fieldcast.evaluation import ScoreSums
 from fieldcast.forecaster import Forecaster, create, load, save
 from fieldcast.training import TrainingOptions
 from fieldcast.workflows.board import Entry, build_board, write_board
-from fieldcast.workflows.options import ReadingsOptions, RunOptions, find_graph
+from fieldcast.workflows.options import ReadingsOptions, RunOptions
 from fieldcast.workflows.scoring import protocol_of, score
 
 CONFIG = "config.yaml"
@@ -50,7 +50,7 @@ def run(
     begun = check_folder(folder, options, resume)
     if windows is None:
         readings = options.readings.open()
-        windows = options.windows.windows(readings, find_graph(options.readings.data, readings))
+        windows = options.windows.windows(readings, beside=options.readings.data)
     create(options.backbone, windows, seed=options.seeds[0], **options.hyper)
     if not begun:  # only now: a mistake in the settings leaves nothing behind
         write_atomically(folder / CONFIG, _as_yaml(options))

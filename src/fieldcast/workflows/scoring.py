@@ -10,6 +10,7 @@ import numpy as np
 from fieldcast.core.context import Batch
 from fieldcast.data.loader import WindowLoader
 from fieldcast.data.windows import Windows
+from fieldcast.errors import FieldcastError
 from fieldcast.evaluation import (
     ScoreSums,
     format_table,
@@ -76,6 +77,8 @@ def score(forecaster: Forecaster, windows: Windows, part: str = "test", batch_si
     Only arrays in real units go to the evaluation; it never sees the model.
     """
     windows = windows.under(forecaster.form)
+    if len(windows.starts(part)) == 0:
+        raise FieldcastError(f"the {part} part of {windows.readings.meta.name} has no window: score another part.")
     form, readings = windows.form, windows.readings
     rules, active = windows.rules, windows.active
     sums = [ScoreSums(form.horizon, form.nodes, form.targets, rule, active=active) for rule in rules]

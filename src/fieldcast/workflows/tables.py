@@ -84,8 +84,7 @@ def _row(runs: Sequence[Line], which: int, target: str) -> dict[str, Any]:
 
 
 def _rule(line: Line, which: int) -> str:
-    rule = (line["scores"] if which < 0 else line["beside"][which])["rule"]
-    return rule["name"] if isinstance(rule, Mapping) else str(rule)
+    return (line["scores"] if which < 0 else line["beside"][which])["rule"]
 
 
 def _protocol(lines: Sequence[Line]) -> str:
