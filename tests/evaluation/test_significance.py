@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fieldcast.errors import FieldcastError
-from fieldcast.evaluation import ScoreSums, holm, paired_difference
+from fieldcast.evaluation import ScoreSums, block_of, bootstrap_difference, holm, paired_difference
 
 
 def sums(prediction: np.ndarray, target: np.ndarray, days: np.ndarray, observed: np.ndarray | None = None) -> ScoreSums:
@@ -84,3 +84,23 @@ def test_holm_by_hand() -> None:
     assert holm([0.01, None, 0.5]) == [0.02, None, 0.5]
     assert holm([None, None]) == [None, None]
     assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_the_block_is_as_long_as_the_horizon() -> None:
+    assert block_of(12, 342, 342) == 12  # twelve days ahead, a window a day
+    assert block_of(12, 868, 19) == 1  # six hours
+    assert block_of(48, 24 * 30 - 60, 30) == 2  # two days of hours
+    assert block_of(1, 1, 1) == 1
+
+
+def test_blocks_widen_the_interval_of_days_that_err_alike() -> None:
+    """Runs of ten days share their error: days drawn one by one believe in ten times the days that there are."""
+    rng = np.random.default_rng(0)
+    other = np.repeat(rng.normal(size=(1, 40, 1)), 10, axis=1) + 5  # [1, 400, 1]
+    count = np.ones(other.shape)
+    plain, blocks = (bootstrap_difference(other, np.full(other.shape, 5.0), count, block=block) for block in (1, 10))
+    assert blocks.difference == plain.difference and (plain.block, blocks.block) == (1, 10)
+    widths = [each.high - each.low for each in (plain, blocks)]  # type: ignore[operator]
+    assert widths[1] / widths[0] == pytest.approx(10**0.5, rel=0.2)
+    short = slice(0, 90)
+    assert bootstrap_difference(other[:, short], other[:, short], count[:, short], block=10).p is None

@@ -11,7 +11,7 @@ import yaml
 
 from fieldcast.errors import FieldcastError
 from fieldcast.workflows import experiment
-from fieldcast.workflows.experiment import read_jobs, read_lines, run_experiment
+from fieldcast.workflows.experiment import lines_of, read_experiment, read_lines, run_experiment
 from tests.tiny import write_csv
 
 TABLE: dict[str, Any] = {
@@ -26,6 +26,8 @@ TABLE: dict[str, Any] = {
     "backbones": {"stid": {"width": 4, "training": {"learning_rate": 0.01}}},
     "baselines": ["last_value", "weekly_climatology"],
 }
+
+PAPER = {"model": "A", "dataset": "a.csv", "horizon": 2, "average": "pooled", "MAE": 1.5, "source": "a paper"}
 
 
 @pytest.fixture
@@ -42,8 +44,9 @@ def run(place: Path) -> Path:
 
 
 def test_the_jobs_of_a_file(place: Path) -> None:
-    name, jobs = read_jobs(place / "tiny.yaml")
-    assert name == "tiny"
+    described = read_experiment(place / "tiny.yaml")
+    jobs = described.jobs
+    assert described.name == "tiny" and described.published == ()
     mine = [(job.dataset, job.backbone, job.seed) for job in jobs]
     assert mine[:4] == [
         ("a.csv", "last_value", 0),
@@ -111,6 +114,32 @@ def test_other_settings_are_other_runs(place: Path) -> None:
     assert [line["epochs"] for line in lines if line["backbone"] == "stid"] == [1, 1, 2, 2]
 
 
+def test_a_share_of_the_runs_and_their_order(place: Path) -> None:
+    """Two processes may share a file: the lines come in any order, and the tables read them in the experiment's."""
+    path, results, data = place / "tiny.yaml", place / "results", place / "data"
+    out = run_experiment(path, results, data, progress=False, backbones=["stid"])
+    assert [line["backbone"] for line in read_lines(out)] == ["stid", "stid"]
+    assert run_experiment(path, results, data, progress=False, datasets=["absent"]) == out
+    run(place)
+    described = read_experiment(path)
+    assert [line["backbone"] for line in read_lines(out)] == ["stid", "stid", "last_value", "weekly_climatology"]
+    expected = ["last_value", "weekly_climatology", "stid", "stid"]
+    assert [line["backbone"] for line in lines_of(described, out)] == expected
+    with pytest.raises(FieldcastError, match=r"no backbone 'sitd' .did you mean 'stid'"):
+        run_experiment(path, results, data, progress=False, backbones=["sitd"])
+
+
+def test_a_graph_is_a_setting_of_the_backbones_that_need_one(place: Path) -> None:
+    table = yaml.safe_load((place / "tiny.yaml").read_text())
+    table["datasets"] = [{"name": "a.csv", "windows": {"graph": "correlation:2"}}]
+    table["backbones"] = {"stid": {"width": 4}, "gcn_gru": {"width": 4}}
+    (place / "tiny.yaml").write_text(yaml.safe_dump(table))
+    graphs = {job.backbone: job.windows.get("graph") for job in read_experiment(place / "tiny.yaml").jobs}
+    assert graphs == {"last_value": None, "weekly_climatology": None, "stid": None, "gcn_gru": "correlation:2"}
+    lines = read_lines(run(place))
+    assert {line["backbone"] for line in lines if "scores" in line} == {"last_value", "stid", "gcn_gru"}
+
+
 def test_all_channels(place: Path) -> None:
     table = yaml.safe_load((place / "tiny.yaml").read_text())
     table |= {
@@ -130,6 +159,9 @@ def test_all_channels(place: Path) -> None:
         ({"datasets": None}, "lacks 'datasets'"),
         ({"backbones": {"stdi": {}}}, "did you mean 'stid'"),
         ({"baselines": ["lastvalue"]}, "did you mean 'last_value'"),
+        ({"published": [{"model": "a"}]}, "lacks 'dataset'"),
+        ({"published": [{**PAPER, "mae": 1}]}, "unknown key 'mae'"),
+        ({"published": [{**PAPER, "average": "both"}]}, "the average 'both'"),
     ],
 )
 def test_a_mistake_in_the_file_is_told(change: dict[str, Any], said: str, place: Path) -> None:
@@ -143,6 +175,6 @@ def test_a_mistake_in_the_file_is_told(change: dict[str, Any], said: str, place:
 def test_a_file_that_is_no_experiment_is_told(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(text)
     with pytest.raises(FieldcastError, match=r"x\.yaml"):
-        read_jobs(tmp_path / "x.yaml")
+        read_experiment(tmp_path / "x.yaml")
     with pytest.raises(FieldcastError, match=r"absent\.yaml"):
-        read_jobs(tmp_path / "absent.yaml")
+        read_experiment(tmp_path / "absent.yaml")

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from fieldcast.workflows.experiment import read_lines, run_experiment
+from fieldcast.workflows.experiment import Experiment, Published, read_lines, run_experiment
 from fieldcast.workflows.tables import as_markdown, markdown_table, summary_markdown
 from tests.tiny import write_csv
+
+TINY = Experiment("tiny", ())
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def mae(lines: list[dict[str, Any]], dataset: str, backbone: str) -> list[float]
 
 
 def test_every_figure_comes_from_the_lines(lines: list[dict[str, Any]]) -> None:
-    text = as_markdown("tiny", lines)
+    text = as_markdown(TINY, lines)
     assert text.startswith("# tiny\n") and "## a.csv" in text and "## b.csv" in text
     rows = [line for line in text.splitlines() if line.startswith("| stid")]
     first, second = mae(lines, "a.csv", "stid")
@@ -45,7 +47,7 @@ def test_every_figure_comes_from_the_lines(lines: list[dict[str, Any]]) -> None:
 
 
 def test_the_summary_has_a_column_a_dataset_and_the_best_in_bold(lines: list[dict[str, Any]]) -> None:
-    table = summary_markdown(lines).splitlines()
+    table = summary_markdown(TINY, lines).splitlines()
     assert [cell.strip() for cell in table[0].split("|")[2:-1]] == ["a.csv", "b.csv"]
     rows = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in table[2:]}
     assert list(rows) == ["stid", "last_value"]
@@ -67,3 +69,53 @@ def test_columns_line_up() -> None:
         "| longer | 12.25 ± 0.50 |",
         "| none   |            - |",
     ]
+
+
+def at_horizon(lines: list[dict[str, Any]], horizon: int) -> list[dict[str, Any]]:
+    """Lines as if they had been made with another horizon setting; the scores stay."""
+    return [line | {"windows": line["windows"] | {"horizon": horizon}} for line in lines if line["dataset"] == "a.csv"]
+
+
+def test_published_figures_stand_in_columns_of_their_own(lines: list[dict[str, Any]]) -> None:
+    paper = Published("Theirs", "a.csv", 3, "pooled", {"MAE": 0.125, "RMSE": 0.25}, "a paper")
+    text = as_markdown(Experiment("tiny", (), (paper,)), lines)
+    header = next(line for line in text.splitlines() if line.startswith("| model"))
+    theirs = next(line for line in text.splitlines() if line.startswith("| Theirs"))
+    cells = dict(zip(*([cell.strip() for cell in line.split("|")[1:-1]] for line in (header, theirs)), strict=True))
+    assert cells["published MAE pooled3"] == "0.125" and cells["published RMSE pooled3"] == "0.250"
+    assert {cells[name] for name in cells if name not in ("model",) and "published" not in name} == {"-"}
+    ours = next(line for line in text.splitlines() if line.startswith("| stid"))
+    assert ours.rstrip(" |").endswith("-"), "no figure of ours under a published title"
+    assert "Theirs: a paper" in text and "Theirs" not in text.split("## b.csv")[1]
+
+
+def test_differences_are_paired_by_day(lines: list[dict[str, Any]]) -> None:
+    text = as_markdown(TINY, lines)
+    assert "bootstrap over" in text and "sizes only, no significance" in text
+    pooled = {
+        name: [line["scores"]["channels"]["value"]["pooled"]["mae"] for line in lines
+               if (line["dataset"], line["backbone"]) == ("a.csv", name)]
+        for name in ("stid", "last_value")
+    }  # fmt: skip
+    size = pooled["last_value"][0] - sum(pooled["stid"]) / 2
+    row = [line for line in text.splitlines() if line.startswith("| last_value")]
+    assert any(f"{size:+.3f}" in line for line in row), (size, row)
+
+
+def test_a_dataset_with_several_horizons_has_a_row_for_each(lines: list[dict[str, Any]]) -> None:
+    two = [*at_horizon(lines, 3), *at_horizon(lines, 6)]
+    paper = Published("Theirs", "a.csv", 3, "pooled", {"MAE": 0.125}, "a paper")
+    experiment = Experiment("tiny", (), (paper,))
+    with pytest.raises(KeyError):  # the scores are of three steps, so there is no pooled figure of six
+        summary_markdown(experiment, two)
+    for line in two[len(two) // 2 :]:
+        if "scores" in line:
+            line["scores"] = line["scores"] | {"horizon": 6, "shown": [3]}
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in
+             summary_markdown(experiment, two).splitlines()]  # fmt: skip
+    assert table[0] == ["steps ahead", "model", "MAE", "RMSE", "published MAE"]
+    assert [row[:2] for row in table[2:]] == [
+        ["3", "stid"], ["3", "last_value"], ["3", "Theirs"], ["6", "stid"], ["6", "last_value"],
+    ]  # fmt: skip
+    assert table[4][2:] == ["-", "-", "0.125"]
+    assert "## a.csv, 6 steps ahead" in as_markdown(experiment, two)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fieldcast.evaluation.metrics import score_arrays, scores, tgcn_scores
 from fieldcast.evaluation.protocol import across_seeds, format_table, protocol_record, score_row, to_jsonable
 from fieldcast.evaluation.rules import Arithmetic, ScoreRule, active_nodes
-from fieldcast.evaluation.significance import Difference, holm, paired_difference
+from fieldcast.evaluation.significance import Difference, block_of, bootstrap_difference, holm, paired_difference
 from fieldcast.evaluation.sums import ScoreSums
 
 __all__ = [
@@ -15,6 +15,8 @@ __all__ = [
     "ScoreSums",
     "across_seeds",
     "active_nodes",
+    "block_of",
+    "bootstrap_difference",
     "format_table",
     "holm",
     "paired_difference",

@@ -11,7 +11,7 @@ from fieldcast.errors import FieldcastError
 from fieldcast.evaluation.sums import STATISTICS, ScoreSums
 
 FEWEST_DAYS = 10
-"""With fewer test days a bootstrap over days says nothing: only the size of a difference is reported."""
+"""With fewer test days (or blocks of days) a bootstrap says nothing: only the size of a difference is reported."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Difference:
     """MAE of a model minus MAE of the reference (negative: the model is better), mean over horizons.
 
     ``low`` and ``high`` are the 95 % percentile interval and ``p`` the two-sided bootstrap value, None where there are
-    fewer than ten test days.
+    fewer than ten test days, or blocks of ``block`` days.
     """
 
     difference: float
@@ -29,18 +29,20 @@ class Difference:
     p: float | None
     days: int
     seeds: int
+    block: int = 1
 
 
 def paired_difference(
-    model: Sequence[ScoreSums], reference: Sequence[ScoreSums], channel: str | None = None, *, draws: int = 2000,
-    seed: int = 0,
+    model: Sequence[ScoreSums], reference: Sequence[ScoreSums], channel: str | None = None, *, block: int = 1,
+    draws: int = 2000, seed: int = 0,
 ) -> Difference:  # fmt: skip
     """Compare two models on the same windows, seed by seed.
 
     d = mean over seeds s of [M(model, s) - M(reference, s)], M = mean over horizons of sum_days |e| / sum_days n. One
     draw of the bootstrap takes seeds with replacement and, within each, days with replacement, the same for both
-    models; the interval holds the middle 95 % of d, p = 2 min(share of d <= 0, share of d >= 0), at least
-    2 / (draws + 1). A model without seeds (a baseline) stands against every seed of the other.
+    models; with ``block`` > 1 (see :func:`block_of`) it takes runs of so many neighbouring days, since windows whose
+    horizons overlap err alike. The interval holds the middle 95 % of d, p = 2 min(share of d <= 0, share of d >= 0), at
+    least 2 / (draws + 1). A model without seeds (a baseline) stands against every seed of the other.
 
     Raises FieldcastError where days, cells or seeds of the two do not match.
     """
@@ -59,27 +61,45 @@ def paired_difference(
         counts.append(np.stack([count for _, count in tables]))
     if not np.array_equal(counts[0], counts[1]):
         raise FieldcastError("the two models were scored on different cells: score them by the same rule.")
-    days = errors[0].shape[1]
+    return bootstrap_difference(errors[0], errors[1], counts[0], block=block, draws=draws, seed=seed)
+
+
+def bootstrap_difference(
+    model: np.ndarray, reference: np.ndarray, counts: np.ndarray, *, block: int = 1, draws: int = 2000, seed: int = 0
+) -> Difference:
+    """The difference of :func:`paired_difference` from sums of absolute errors by day.
+
+    Shapes: ``model``, ``reference`` and ``counts`` (scored cells, the same for both) float64 [S, D, H], with H = 1
+    where the steps are pooled.
+    """
+    pairs, days = counts.shape[:2]
     everything = np.ones((1, days))
-    base = float(np.mean([_mean_error(e, n, everything) for e, n in zip(errors[1], counts[1], strict=True)]))
-    size = float(np.mean([_mean_error(e, n, everything) for e, n in zip(errors[0], counts[0], strict=True)])) - base
+    base = float(np.mean([_mean_error(e, n, everything) for e, n in zip(reference, counts, strict=True)]))
+    size = float(np.mean([_mean_error(e, n, everything) for e, n in zip(model, counts, strict=True)])) - base
     relative = size / base if base else np.nan
-    if days < FEWEST_DAYS:
-        return Difference(size, relative, None, None, None, days, pairs)
+    if days < FEWEST_DAYS * block:
+        return Difference(size, relative, None, None, None, days, pairs, block)
     rng = np.random.default_rng(seed)
     chosen = rng.integers(pairs, size=(draws, pairs))  # which seed stands in each place
-    drawn = rng.multinomial(days, np.full(days, 1 / days), size=(draws, pairs)).astype(np.float64)  # [R, S, D]
+    drawn = rng.multinomial(round(days / block), np.full(days, 1 / days), size=(draws, pairs))  # [R, S, D]
+    # A block begins at each drawn day and goes round the end of the test part (Politis & Romano, 1992).
+    drawn = sum((np.roll(drawn, shift, axis=-1) for shift in range(block)), np.zeros(drawn.shape))
     resampled = np.zeros((draws, pairs))
     for s in range(pairs):
         here = chosen == s
-        for sign, error, count in ((1, errors[0][s], counts[0][s]), (-1, errors[1][s], counts[1][s])):
-            resampled[here] += sign * _mean_error(error, count, drawn[here])
+        for sign, error in ((1, model[s]), (-1, reference[s])):
+            resampled[here] += sign * _mean_error(error, counts[s], drawn[here])
     differences = resampled.mean(axis=1)  # [R]
     differences = differences[np.isfinite(differences)]
     low, high = np.quantile(differences, [0.025, 0.975])
     share = min((differences <= 0).sum(), (differences >= 0).sum())
     p = min(1.0, 2 * (share + 1) / (len(differences) + 1))
-    return Difference(size, relative, float(low), float(high), float(p), days, pairs)
+    return Difference(size, relative, float(low), float(high), float(p), days, pairs, block)
+
+
+def block_of(horizon: int, windows: int, days: int) -> int:
+    """Days that a horizon spans, at least 1: the length of a block of the bootstrap, H / (windows a day)."""
+    return max(1, round(horizon * days / windows))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -100,7 +100,9 @@ def comparison_picture(comparison: Comparison, out_png: str | Path) -> Path:
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         unit = f", {comparison.unit}" if comparison.unit else ""
-        axes.set_xlabel(f"MAE minus that of {comparison.reference}{unit} (left: better; bars: 95 % interval)")
+        bars = any(each.difference is not None and each.difference.low is not None for each in rows)
+        said = "bars: 95 % interval" if bars else "fewer than 10 test days: no interval"
+        axes.set_xlabel(f"MAE minus that of {comparison.reference}{unit} (left: better; {said})")
         axes.set_title(f"{comparison.protocol['dataset']}: {comparison.target}")
         out = Path(out_png)
         write_atomically(out, lambda path: figure.savefig(path, dpi=150, format="png"))

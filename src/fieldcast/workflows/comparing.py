@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from fieldcast.errors import FieldcastError
-from fieldcast.evaluation import Difference, ScoreSums, format_table, holm, paired_difference, score_row
+from fieldcast.evaluation import (
+    Difference,
+    ScoreSums,
+    block_of,
+    format_table,
+    holm,
+    paired_difference,
+    score_row,
+)
 from fieldcast.workflows.board import read_board
 from fieldcast.workflows.evaluating import read_run
 from fieldcast.workflows.running import BASELINES_FOLDER, SUMS_FILE, read_sums_file
@@ -63,16 +71,18 @@ class Comparison:
             else:
                 row |= {"difference": "reference", "95 % interval": "", "p (Holm)": ""}
             rows.append(row)
-        days = next((each.difference.days for each in self.models if each.difference), 0)
+        days, block = next(
+            ((each.difference.days, each.difference.block) for each in self.models if each.difference), (0, 1)
+        )
         scored = protocol["scored_cells"].split(";")[0]
         head = (
             f"{protocol['dataset']}, {self.target}{f' [{self.unit}]' if self.unit else ''}: {protocol['lookback']} -> "
             f"{protocol['horizon']} steps, split {protocol['split']}, scored on {scored}\n"
             f"difference of {mean} to {self.reference}, paired by window, "
-            f"bootstrap over {days} test days and over seeds"
+            f"bootstrap over {days} test days{f' in blocks of {block}' if block > 1 else ''} and over seeds"
         )
         few = "" if all(e.difference is None or e.difference.p is not None for e in self.models) else (
-            "\nfewer than 10 test days: sizes only, no significance"
+            f"\nfewer than 10 {'blocks' if block > 1 else 'test days'}: sizes only, no significance"
         )  # fmt: skip
         return f"{head}\n{format_table(rows)}{few}"
 
@@ -110,7 +120,13 @@ def compare(folders: Sequence[str | Path], *, target: str | None = None, baselin
             if model["summary"] is not None and path.exists():
                 found.append((model["name"], "baseline", model["summary"], [read_sums_file(path)]))
     reference = found[0]
-    differences = [None if entry is reference else paired_difference(entry[3], reference[3], chosen) for entry in found]
+    protocol = first["protocol"]
+    windows = protocol["windows"][protocol["part"]]
+    block = block_of(protocol["horizon"], windows, len(reference[3][0].days)) if reference[3] else 1
+    differences = [
+        None if entry is reference else paired_difference(entry[3], reference[3], chosen, block=block)
+        for entry in found
+    ]  # fmt: skip
     adjusted = holm([None if each is None else each.p for each in differences])
     models = [
         Compared(name, kind, summary, difference, p)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,15 @@ import yaml
 from fieldcast.core.registry import BACKBONES
 from fieldcast.data.files import write_atomically
 from fieldcast.data.windows import Windows
-from fieldcast.errors import FieldcastError
+from fieldcast.errors import FieldcastError, did_you_mean
 from fieldcast.forecaster import create
 from fieldcast.training import TrainingOptions
 from fieldcast.workflows.options import BASELINES, ReadingsOptions, WindowOptions
 from fieldcast.workflows.running import count_parameters
 from fieldcast.workflows.scoring import protocol_of, score
 
-_KEYS = ("name", "data", "datasets", "backbones", "baselines", "seeds", "training", "windows", "note")
+_KEYS = ("name", "data", "datasets", "backbones", "baselines", "seeds", "training", "windows", "published", "note")
+_PUBLISHED = ("model", "dataset", "horizon", "average", "MAE", "RMSE", "MAPE", "source")
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,35 @@ class Job:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def read_jobs(path: str | Path) -> tuple[str, list[Job]]:
-    """The name and the runs of an experiment file, in its order: datasets, then backbones, then seeds."""
+@dataclass(frozen=True)
+class Published:
+    """Figures of a paper on the very windows and training rows of a dataset of the experiment, never ours.
+
+    ``average`` says how the paper takes them over the horizon: ``mean`` of the steps or ``pooled``.
+    """
+
+    model: str
+    dataset: str
+    horizon: int
+    average: str
+    figures: Mapping[str, float]
+    source: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What an experiment file says: its name, its runs in order, and what was published on the same data."""
+
+    name: str
+    jobs: tuple[Job, ...]
+    published: tuple[Published, ...] = ()
+
+
+def read_experiment(path: str | Path) -> Experiment:
+    """Read an experiment file; runs come in its order: datasets, then backbones, then seeds.
+
+    A graph that a dataset's ``windows`` name is a setting of the backbones that need one, and of no other.
+    """
     try:
         table = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -70,29 +98,59 @@ def read_jobs(path: str | Path) -> tuple[str, list[Job]]:
             mine = {**training, **own.pop("training", {})}
             cls = BACKBONES.get(backbone)
             trainable = bool(getattr(cls, "trainable", True))
+            needs_graph = bool(getattr(cls, "needs_graph", False))
+            seen = {key: value for key, value in windows.items() if key != "graph" or needs_graph}
             for seed in table["seeds"] if trainable else table["seeds"][:1]:
-                jobs.append(Job(name, windows, backbone, own, mine if trainable else {}, seed))
-    return table["name"], jobs
+                jobs.append(Job(name, seen, backbone, own, mine if trainable else {}, seed))
+    return Experiment(table["name"], tuple(jobs), tuple(_published(path, each) for each in table.get("published", [])))
+
+
+def _published(path: str | Path, entry: Any) -> Published:
+    entry = dict(entry) if isinstance(entry, Mapping) else {}
+    wrong = sorted(set(entry) - set(_PUBLISHED))
+    lacking = [key for key in ("model", "dataset", "horizon", "average", "source") if key not in entry]
+    if wrong or lacking or entry["average"] not in ("mean", "pooled"):
+        said = f"has the unknown key '{wrong[0]}'" if wrong else f"lacks '{lacking[0]}'" if lacking else (
+            f"has the average '{entry['average']}'"
+        )  # fmt: skip
+        raise FieldcastError(
+            f"a published figure in {path} {said}: give model, dataset, horizon, average (mean or pooled), source and "
+            "MAE, RMSE or MAPE."
+        )
+    figures = {measure: float(entry[measure]) for measure in ("MAE", "RMSE", "MAPE") if measure in entry}
+    return Published(
+        str(entry["model"]), entry["dataset"], int(entry["horizon"]), entry["average"], figures, str(entry["source"])
+    )
 
 
 def run_experiment(
-    path: str | Path, results: str | Path, data: str | Path | None = None, progress: bool = True
-) -> Path:
+    path: str | Path, results: str | Path, data: str | Path | None = None, progress: bool = True,
+    datasets: Collection[str] = (), backbones: Collection[str] = (),
+) -> Path:  # fmt: skip
     """Run what is not yet in ``<results>/<name>.jsonl``; each line carries its scores, protocol, settings and command.
 
     ``data`` is the folder of the datasets (default: the environment's ``FIELDCAST_DATA``). A dataset that is not there
-    is left out, and said.
+    is left out, and said. ``datasets`` and ``backbones`` choose a share of the runs, so that several processes can
+    work on one file: a line is written at once.
     """
-    name, jobs = read_jobs(path)
+    experiment = read_experiment(path)
+    jobs = experiment.jobs
     folder = Path(data or os.environ.get("FIELDCAST_DATA", "data"))
-    out = Path(results) / f"{name}.jsonl"
+    out = Path(results) / f"{experiment.name}.jsonl"
+    for what, chosen, named in (
+        ("dataset", datasets, {job.dataset for job in jobs}), ("backbone", backbones, {job.backbone for job in jobs}),
+    ):  # fmt: skip
+        for each in chosen:
+            if each not in named:
+                raise FieldcastError(f"{path} has no {what} '{each}'{did_you_mean(each, named)}: choose one it names.")
     out.parent.mkdir(parents=True, exist_ok=True)
     done = {line["key"] for line in read_lines(out)} if out.exists() else set()
     if out.exists() and not out.read_bytes().endswith(b"\n"):
         _end_last_line(out)
     opened: dict[str, Windows] = {}
     for number, job in enumerate(jobs, start=1):
-        if job.key in done:
+        left_out = (datasets and job.dataset not in datasets) or (backbones and job.backbone not in backbones)
+        if job.key in done or left_out:
             continue
         if not (folder / job.dataset).exists():
             print(f"{job.dataset} is not in {folder}: left out", flush=True)
@@ -102,12 +160,21 @@ def run_experiment(
             opened = {key: _open(folder / job.dataset, job.windows)}
         line = _run_job(job, opened[key], progress)
         line["command"] = f"python experiments/run.py {Path(path).as_posix()}"
-        with open(out, "a", encoding="utf-8") as handle:
-            handle.write(json.dumps(line, allow_nan=False) + "\n")
-            handle.flush()
-            os.fsync(handle.fileno())
+        _append(out, line)
         print(f"{number}/{len(jobs)} {job.dataset} {job.backbone} seed {job.seed}: {_short(line)}", flush=True)
     return out
+
+
+def _append(path: Path, line: Mapping[str, Any]) -> None:
+    """Add a line in one write, which other processes that add theirs cannot come between."""
+    text = (json.dumps(line, allow_nan=False) + "\n").encode()
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        if os.write(handle, text) != len(text):
+            raise FieldcastError(f"{path} could not take a whole line: make room on the disk and run again.")
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _end_last_line(path: Path) -> None:
@@ -133,6 +200,12 @@ def read_lines(path: str | Path) -> list[dict[str, Any]]:
     return lines
 
 
+def lines_of(experiment: Experiment, path: str | Path) -> list[dict[str, Any]]:
+    """The finished runs of a file that are the experiment's as it stands, in its order."""
+    found = {line["key"]: line for line in read_lines(path)}
+    return [found[job.key] for job in experiment.jobs if job.key in found]
+
+
 def _open(path: Path, settings: Mapping[str, Any]) -> Windows:
     options = dict(settings)
     readings = ReadingsOptions(str(path)).open()
@@ -142,6 +215,8 @@ def _open(path: Path, settings: Mapping[str, Any]) -> Windows:
 
 
 def _run_job(job: Job, windows: Windows, progress: bool) -> dict[str, Any]:
+    import torch
+
     from fieldcast.training.fitting import fit  # Lightning takes seconds to import: only where it is needed
 
     line: dict[str, Any] = {
@@ -160,9 +235,10 @@ def _run_job(job: Job, windows: Windows, progress: bool) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     scored = score(forecaster, windows)
     return line | {
-        "parameters": count_parameters(forecaster), "seconds": round(seconds, 1), "epochs": len(history.rows),
-        "best_epoch": history.best_epoch, "scores": _compact(scored.scores()),
-        "beside": [_compact(each) for each in scored.scores_beside()], "protocol": protocol_of(windows, [job.seed]),
+        "parameters": count_parameters(forecaster), "seconds": round(seconds, 1),
+        "threads": torch.get_num_threads(), "epochs": len(history.rows), "best_epoch": history.best_epoch,
+        "scores": _compact(scored.scores()), "beside": [_compact(each) for each in scored.scores_beside()],
+        "protocol": protocol_of(windows, [job.seed]),
     }  # fmt: skip
 
 

@@ -2,57 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from fieldcast.core.registry import BACKBONES
-from fieldcast.evaluation import across_seeds, score_row
+from fieldcast.evaluation import Difference, across_seeds, block_of, bootstrap_difference, holm, score_row
+from fieldcast.evaluation.rules import mean_label, pooled_label
+from fieldcast.workflows.experiment import Experiment, Published
 
 Line = Mapping[str, Any]
 
 
-def as_markdown(name: str, lines: Sequence[Line]) -> str:
+def as_markdown(experiment: Experiment, lines: Sequence[Line]) -> str:
     """Every dataset, rule and target of an experiment as a table, with protocol, settings and machine."""
+    command = lines[0].get("command", "python experiments/run.py")
     parts = [
-        f"# {name}",
+        f"# {experiment.name}",
         "",
-        f"Made by `python experiments/table.py experiments/results/{name}.jsonl` from the lines that",
-    ]
-    parts += [
-        f"`{lines[0].get('command', 'python experiments/run.py')}` wrote. Mean ± sample standard deviation over seeds.",
+        f"Made by `python experiments/table.py experiments/{experiment.name}.yaml` from the lines that",
+        f"`{command}` wrote. Mean ± sample standard deviation over seeds.",
         "",
     ]
-    for dataset in dict.fromkeys(line["dataset"] for line in lines):
-        mine = [line for line in lines if line["dataset"] == dataset]
+    several = len({line["dataset"] for line in lines}) < len(list(_groups(lines)))
+    for dataset, horizon, mine in _groups(lines):
         finished = [line for line in mine if "scores" in line]
-        if not finished:
-            continue
-        parts += [f"## {dataset}", "", _protocol(finished), ""]
+        parts += [f"## {dataset}{f', {horizon} steps ahead' if several else ''}", "", _protocol(finished), ""]
+        published = [each for each in experiment.published if (each.dataset, each.horizon) == (dataset, horizon)]
         for which in range(-1, len(finished[0]["beside"])):
             for target in finished[0]["protocol"]["targets"]:
                 rows = [{"model": name, **_row(runs, which, target)} for name, runs in _by_model(finished)]
+                if which < 0:
+                    rows += [{"model": each.model, **_columns(each)} for each in published]
                 parts += [f"{target}, scored on {_rule(finished[0], which)}:", "", markdown_table(rows), ""]
+        parts += [f"Published, on the same windows and training rows: {source}." for source in _sources(published)]
+        parts += [""] if published else []
+        for target in finished[0]["protocol"]["targets"]:
+            parts += [_differences(finished, target), ""]
         parts += [f"- {line['backbone']}: {line['note']}" for line in mine if "note" in line] + [""]
-    return "\n".join(parts).rstrip() + "\n"
+    text = "\n".join(parts).rstrip() + "\n"
+    while "\n\n\n" in text:
+        text = text.replace("\n\n\n", "\n\n")
+    return text
 
 
-def summary_markdown(lines: Sequence[Line]) -> str:
-    """One row a model, one column a dataset: MAE averaged over the horizon, by its primary rule; best in bold."""
-    finished = [line for line in lines if "scores" in line]
-    datasets = list(dict.fromkeys(line["dataset"] for line in finished))
+def summary_markdown(experiment: Experiment, lines: Sequence[Line]) -> str:
+    """An experiment in one table, by the primary rule, best in bold.
+
+    One row a model and one column a dataset with the MAE averaged over the horizon; or, where a dataset stands there
+    with several horizons, one row a horizon and model with the pooled MAE and RMSE beside those published.
+    """
+    groups = list(_groups(lines))
+    if len({dataset for dataset, _, _ in groups}) < len(groups):
+        return _by_horizon(experiment, groups)
     cells: dict[tuple[str, str], tuple[float, float | None]] = {}
-    for dataset in datasets:
-        for name, runs in _by_model([line for line in finished if line["dataset"] == dataset]):
+    for dataset, _, mine in groups:
+        for name, runs in _by_model(mine):
             row = _row(runs, -1, runs[0]["protocol"]["targets"][0])
             cells[name, dataset] = next(value for key, value in row.items() if key.startswith("MAE mean"))
     rows = []
     for name in dict.fromkeys(name for name, _ in cells):
         row: dict[str, Any] = {"MAE, mean over the horizon": name}
-        for dataset in datasets:
+        for dataset, _, _ in groups:
             best = min(value[0] for (_, other), value in cells.items() if other == dataset)
             value = cells.get((name, dataset))
-            text = "-" if value is None else _cell(value)
-            row[dataset] = f"**{text}**" if value is not None and value[0] == best else text
+            row[dataset] = _bold(value, best)
         rows.append(row)
     return markdown_table(rows)
 
@@ -71,8 +86,18 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def _groups(lines: Sequence[Line]) -> Iterator[tuple[str, int, list[Line]]]:
+    """(dataset, horizon, lines) of what was scored alike, in the order of the lines; those without a score too."""
+    places = list(dict.fromkeys((line["dataset"], line["windows"]["horizon"]) for line in lines))
+    for dataset, horizon in places:
+        mine = [line for line in lines if (line["dataset"], line["windows"]["horizon"]) == (dataset, horizon)]
+        if any("scores" in line for line in mine):
+            yield dataset, horizon, mine
+
+
 def _by_model(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
-    """The lines of each model, trained ones first."""
+    """The scored lines of each model, trained ones first."""
+    lines = [line for line in lines if "scores" in line]
     names = list(dict.fromkeys(line["backbone"] for line in lines))
     names.sort(key=lambda name: not getattr(BACKBONES.get(name), "trainable", True))
     return [(name, [line for line in lines if line["backbone"] == name]) for name in names]
@@ -81,6 +106,76 @@ def _by_model(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
 def _row(runs: Sequence[Line], which: int, target: str) -> dict[str, Any]:
     summary = across_seeds([run["scores"] if which < 0 else run["beside"][which] for run in runs])
     return score_row(summary, target)
+
+
+def _columns(published: Published) -> dict[str, Any]:
+    """The columns of a published figure, apart from ours."""
+    label = (mean_label if published.average == "mean" else pooled_label)(published.horizon)
+    return {f"published {measure} {label}": (value, None) for measure, value in published.figures.items()}
+
+
+def _sources(published: Sequence[Published]) -> list[str]:
+    names: dict[str, list[str]] = {}
+    for each in published:
+        names.setdefault(each.source, []).append(each.model)
+    return [f"{', '.join(models)}: {source}" for source, models in names.items()]
+
+
+def _by_horizon(experiment: Experiment, groups: Sequence[tuple[str, int, list[Line]]]) -> str:
+    rows = []
+    for dataset, horizon, mine in groups:
+        scored = [(name, _row(runs, -1, runs[0]["protocol"]["targets"][0])) for name, runs in _by_model(mine)]
+        label = pooled_label(horizon)
+        best = {measure: min(row[f"{measure} {label}"][0] for _, row in scored) for measure in ("MAE", "RMSE")}
+        for name, row in scored:
+            figures = {measure: _bold(row[f"{measure} {label}"], best[measure]) for measure in ("MAE", "RMSE")}
+            rows.append({"steps ahead": str(horizon), "model": name, **figures})
+        for each in experiment.published:
+            if (each.dataset, each.horizon, each.average) == (dataset, horizon, "pooled"):
+                figures = {f"published {measure}": (value, None) for measure, value in each.figures.items()}
+                rows.append({"steps ahead": str(horizon), "model": each.model, **figures})
+    return markdown_table(rows)
+
+
+def _differences(lines: Sequence[Line], target: str) -> str:
+    """Differences of the pooled MAE to the first trained model, paired by day and seed."""
+    models = _by_model(lines)
+    reference, runs = models[0]
+    found: list[tuple[str, Difference]] = []
+    protocol = runs[0]["protocol"]
+    days = len(runs[0]["scores"]["channels"][target]["per_day"]["day"])
+    block = block_of(protocol["horizon"], protocol["windows"]["test"], days)
+    for name, others in models[1:]:
+        found.append((name, bootstrap_difference(*_daily(others, runs, target), block=block)))
+    adjusted = holm([each.p for _, each in found])
+    rows = []
+    for (name, each), p in zip(found, adjusted, strict=True):
+        interval = "-" if each.low is None else f"{each.low:+.3f} to {each.high:+.3f}"
+        said = "-" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+        size = f"{each.difference:+.3f} ({100 * each.relative:+.1f} %)"
+        rows.append({"model": name, f"difference to {reference}": size, "95 % interval": interval, "p (Holm)": said})
+    if not rows:
+        return ""
+    blocks = f" in blocks of {block}" if block > 1 else ""
+    few = ": sizes only, no significance" if found[0][1].p is None else ", Holm over the table"
+    return (
+        f"{target}: difference of the pooled MAE to {reference}, paired by day and seed, bootstrap over {days} test "
+        f"days{blocks} and over seeds{few}:\n\n{markdown_table(rows)}"
+    )
+
+
+def _daily(runs: Sequence[Line], reference: Sequence[Line], target: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sums of errors of both by day and their counts, float64 [S, D, 1] each."""
+    seeds = max(len(runs), len(reference))
+
+    def table(lines: Sequence[Line], measure: str) -> np.ndarray:
+        days = [line["scores"]["channels"][target]["per_day"] for line in lines]
+        return np.array([[value or 0.0 for value in day[measure]] for day in days], dtype=np.float64)[..., None]
+
+    count = table(runs, "count")
+    tables = [table(lines, "mae") * table(lines, "count") for lines in (runs, reference)]
+    whole = [each if len(each) == seeds else np.repeat(each, seeds, axis=0) for each in (*tables, count)]
+    return whole[0], whole[1], whole[2]
 
 
 def _rule(line: Line, which: int) -> str:
@@ -92,6 +187,7 @@ def _protocol(lines: Sequence[Line]) -> str:
     protocol = first["protocol"]
     seeds = sorted({line["seed"] for line in lines})
     settings = {line["backbone"]: {**line["training"], **line["hyper"]} for line in lines if line["training"]}
+    graphs = {line["backbone"]: line["windows"]["graph"] for line in lines if "graph" in line["windows"]}
     counts = protocol["windows"]
     text = (
         f"Protocol {protocol['protocol']}: {protocol['lookback']} -> {protocol['horizon']} steps, split "
@@ -102,10 +198,21 @@ def _protocol(lines: Sequence[Line]) -> str:
         f"{protocol['dataset_hash'][:16]}."
     )
     for name, setting in settings.items():
-        text += f"\n{name}: " + ", ".join(f"{key} {value}" for key, value in setting.items()) + "."
+        graph = f", graph {graphs[name]}" if name in graphs else ""
+        text += f"\n{name}: " + ", ".join(f"{key} {value}" for key, value in setting.items()) + f"{graph}."
+    machines = dict.fromkeys(_machine(line["protocol"]) for line in lines)
+    return text + "\nMachine: " + " Also: ".join(machines)
+
+
+def _machine(protocol: Mapping[str, Any]) -> str:
     machine, versions = protocol.get("machine", {}), protocol.get("versions", {})
-    text += "\nMachine: " + ", ".join(f"{key} {value}" for key, value in machine.items() if value is not None)
+    text = ", ".join(f"{key} {value}" for key, value in machine.items() if value is not None)
     return text + "; " + ", ".join(f"{key} {value}" for key, value in versions.items() if value) + "."
+
+
+def _bold(value: tuple[float, float | None] | None, best: float) -> str:
+    text = _cell(value)
+    return f"**{text}**" if value is not None and value[0] == best else text
 
 
 def _cell(value: Any) -> str:
