@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,13 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from fieldcast.data.files import SUMS, write_sums
+from fieldcast.data.form import Form
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
-from fieldcast.forecaster import Forecaster, create, load, save
+from fieldcast.forecaster import Forecaster, create, load, migration, predict, save
 from fieldcast.forecaster import folder as saving
-from fieldcast.forecaster.folder import SUMS, write_sums
 from tests.contracts.cases import Sizes, Subject, tiny_windows
 from tests.contracts.checks import refused
 from tests.tiny import tiny_readings
@@ -28,6 +31,11 @@ FILES = (
     "config.json", "model.safetensors", "scaler.json", "nodes.csv", "graph.npz", "protocol.json", "metrics.json",
     "SHA256SUMS",
 )  # fmt: skip
+
+
+def seal(folder: Path) -> None:
+    """Make an altered folder whole again."""
+    write_sums(folder, [name for name in FILES[:-1] if (folder / name).exists()])
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +58,7 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], Any], name: str = "con
     content = json.loads((folder / name).read_text())
     changed = change(content)
     (folder / name).write_text(json.dumps(content if changed is None else changed))
-    write_sums(folder)
+    seal(folder)
 
 
 def test_it_holds_what_the_design_says(original: Path) -> None:
@@ -130,15 +138,21 @@ def test_a_format_that_is_none(folder: Path, found: object) -> None:
 
 
 def test_a_folder_whose_saving_was_cut_short(made: Forecaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while its files take the places of those before: the folder is no forecaster, and says so."""
     saved = save(made, tmp_path / "a")
+    rename, renamed = os.replace, []
 
-    def full(*_: object) -> None:
-        raise OSError("no space left")
+    def killed(source: Any, target: Any) -> None:
+        if Path(target).parent == saved:
+            renamed.append(target)
+            if len(renamed) == 3:
+                raise KeyboardInterrupt
+        rename(source, target)
 
-    monkeypatch.setattr(saving, "save_file", full)
-    with pytest.raises(OSError, match="no space"):
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
         save(made, saved)
-    assert not list(saved.glob(".*")), "no file is left beside"
+    monkeypatch.undo()
     refused(load, saved, match=f"no complete forecaster \\({SUMS} is absent or empty\\)")
     monkeypatch.undo()
     save(made, saved)
@@ -203,11 +217,11 @@ def test_other_files_that_do_not_fit(folder: Path) -> None:
         "graph.npz": b"no arrays",
     }.items():  # fmt: skip
         (folder / name).write_bytes(content)
-        write_sums(folder)
+        seal(folder)
         refused(load, folder)
         (folder / name).write_bytes(whole[name])
     (folder / "nodes.csv").write_text("id\na\nb\n")
-    write_sums(folder)
+    seal(folder)
     refused(load, folder)
 
 
@@ -215,7 +229,7 @@ def test_a_scale_for_each_node_needs_as_many_nodes(tmp_path: Path) -> None:
     windows = Windows(tiny_readings(), 6, 3, scaler="node")
     folder = save(create("lstm", windows, seed=0, width=2), tmp_path / "a")
     (folder / "nodes.csv").write_text("id\ns0\ns1\n")
-    write_sums(folder)
+    seal(folder)
     refused(load, folder, match="scales 3 nodes and names 2")
 
 
@@ -270,7 +284,7 @@ def test_weights_of_another_kind_are_refused(folder: Path) -> None:
     state = load_file(path)
     state.pop(next(iter(state)))
     save_file(state, path)
-    write_sums(folder)
+    seal(folder)
     refused(load, folder, match="does not fit together")
 
 
@@ -289,3 +303,50 @@ def test_frozen_parameters_stay_frozen(tmp_path: Path) -> None:
     frozen = {name for name, each in forecaster.named_parameters() if not each.requires_grad}
     again = load(save(forecaster, tmp_path / "model"))
     assert {name for name, each in again.named_parameters() if not each.requires_grad} == frozen != set()
+
+
+def test_an_older_format_migrates(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this version wrote is read by a next one, in whose format the look-back has another name."""
+    read = Form.from_json
+
+    def renamed(config: dict[str, Any]) -> dict[str, Any]:
+        form = config["form"]
+        form["steps_back"] = form.pop("lookback")
+        return config
+
+    def of_the_next_version(content: dict[str, Any], *rest: Any) -> Form:
+        return read({**content, "lookback": content["steps_back"]}, *rest)
+
+    for module in (migration, saving):
+        monkeypatch.setattr(module, "FORMAT_VERSION", 2)
+    monkeypatch.setitem(migration.STEPS, 1, renamed)
+    monkeypatch.setattr(saving.Form, "from_json", of_the_next_version)
+    before = (folder / "config.json").read_bytes()
+    assert load(folder).form.lookback == 6
+    assert (folder / "config.json").read_bytes() == before, "a folder is read, not rewritten"
+
+
+def test_every_format_before_todays_has_its_step() -> None:
+    assert set(migration.STEPS) == set(range(1, migration.FORMAT_VERSION))
+
+
+def test_a_folder_of_the_first_format_still_predicts() -> None:
+    """``tests/forecaster/format_1`` was written by version 0.1.0 and must be readable for good."""
+    golden = Path(__file__).parent / "format_1"
+    forecaster = load(golden)
+    assert json.loads((golden / "config.json").read_text())["format_version"] == 1
+    found = predict(forecaster, tiny_readings()).values
+    np.testing.assert_allclose(found, np.load(golden / "forecast.npy"), rtol=1e-5, atol=1e-6)
+
+
+def test_a_save_that_fails_leaves_the_forecaster_of_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    other = load(folder)
+
+    def full(state: object, path: Path) -> None:
+        Path(path).write_bytes(b"half")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(saving, "save_file", full)
+    refused(save, other, folder, match="No space left on device .*: make room on the disk")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

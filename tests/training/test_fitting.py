@@ -18,9 +18,9 @@ from fieldcast.core.task import Forecasting
 from fieldcast.data.loader import WindowLoader
 from fieldcast.data.readings import Readings
 from fieldcast.data.windows import Windows
-from fieldcast.errors import FieldcastError
+from fieldcast.errors import Diverged, FieldcastError
 from fieldcast.forecaster import Forecaster, create
-from fieldcast.training.fitting import fit
+from fieldcast.training.fitting import CHECKPOINT, fit
 from tests.tiny import tiny_readings, tiny_values, tiny_windows
 from tests.training.common import RUN, Curious, at_moment, same_bits, state, train, windows
 
@@ -182,13 +182,30 @@ def test_a_loss_that_explodes_is_told_in_one_sentence_and_the_best_weights_stay(
 
     data = windows()
     forecaster = create(Curious, data, seed=0)
-    with pytest.raises(FieldcastError, match=r"no longer finite at step 17 \(epoch 2\)") as caught:
+    with pytest.raises(FieldcastError, match=r"is not finite at step 14 \(epoch 2\)") as caught:
         fit(forecaster, data, PLAIN, task=Bomb())
     assert "\n" not in str(caught.value)
     assert all(torch.isfinite(each).all() for each in forecaster.state_dict().values()), (
         "the best weights so far are kept"
     )
     assert not forecaster.training
+
+
+def test_the_checkpoint_stays_that_of_the_last_good_step(tmp_path: Path) -> None:
+    """A state whose loss is no good is never saved: the last good one can be looked at or gone on from."""
+
+    class Bomb(Forecasting):
+        def errors(self, model: Any, x: Any, ctx: Any, y: Any, observed: Any) -> Any:
+            total, count = super().errors(model, x, ctx, y, observed)
+            return (total * 1e9 if ctx.progress.step >= 15 else total), count
+
+    forecaster = create(Curious, windows(), seed=0)
+    with pytest.raises(Diverged, match=r"having begun at .* at step 15 \(epoch 2\)") as caught:
+        fit(forecaster, windows(), dataclasses.replace(PLAIN, save_every=2), task=Bomb(), folder=tmp_path)
+    assert caught.value.best_epoch in (0, 1)
+    checkpoint = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert checkpoint["global_step"] == 14
+    assert all(torch.isfinite(each).all() for each in checkpoint["state_dict"].values())
 
 
 def test_a_learning_rate_that_is_far_too_large_is_told() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fieldcast.data.files import SUMS
 from fieldcast.errors import FieldcastError
 from fieldcast.workflows.board import read_board
 from fieldcast.workflows.evaluating import evaluate_run
@@ -136,6 +137,7 @@ def test_what_does_not_fit_is_told(trained: tuple[Path, dict[str, Any]], tmp_pat
 
 def test_an_unfinished_run_is_told(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     shutil.copytree(trained[0], tmp_path / "run")
+    (tmp_path / "run" / SUMS).unlink()  # written when a run is finished
     for seed in (0, 1):
         shutil.rmtree(tmp_path / "run" / f"seed{seed}")
     with pytest.raises(FieldcastError, match=r"holds no trained seed yet: finish the run first \(train --resume\)"):
@@ -144,6 +146,7 @@ def test_an_unfinished_run_is_told(trained: tuple[Path, dict[str, Any]], tmp_pat
 
 def test_only_the_seeds_that_are_there_are_named(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     shutil.copytree(trained[0], tmp_path / "run")
+    (tmp_path / "run" / SUMS).unlink()
     shutil.rmtree(tmp_path / "run" / "seed0")
     board = evaluate_run(tmp_path / "run")
     assert board["models"][0]["seeds"] == [1] and board["models"][0]["summary"]["seeds"] == 1

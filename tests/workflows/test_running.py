@@ -40,7 +40,7 @@ def model(board: dict[str, Any], name: str) -> dict[str, Any]:
 def test_the_folder(finished: tuple[Path, RunOptions, dict[str, Any], list[str]]) -> None:
     folder, options, board, said = finished
     assert sorted(each.name for each in folder.iterdir()) == [
-        "baselines", "config.yaml", "run.json", "sample.npz", "scores.json", "seed0", "seed1",
+        "SHA256SUMS", "baselines", "config.yaml", "run.json", "sample.npz", "scores.json", "seed0", "seed1",
     ]  # fmt: skip
     assert {
         "config.json",

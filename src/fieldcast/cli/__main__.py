@@ -18,9 +18,10 @@ COMMANDS = {
     "models": "list every backbone with its source and what it needs",
     "compare": "finished runs side by side: paired differences with intervals",
     "report": "write one self-contained HTML page about a run",
+    "bench": "what backbones cost on this machine: speed, memory, scale; what commands cost to start",
     "demo": "train two backbones on a simulated city, compare them, write a report",
 }
-_PLUGGABLE = ("train", "evaluate", "predict", "models")
+_PLUGGABLE = ("train", "evaluate", "predict", "models", "bench")
 """Commands that open or name backbones: they take --plugin FILE."""
 
 _USAGE = "fieldcast COMMAND [options]      fieldcast COMMAND --help"
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except FieldcastError as error:
         print(f"fieldcast: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
     except KeyboardInterrupt:
         print("fieldcast: interrupted; training goes on with: fieldcast train --resume --out FOLDER", file=sys.stderr)
         return 128 + signal.SIGINT

@@ -5,8 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+from fieldcast.errors import FieldcastError
+
+SUMS = "SHA256SUMS"
+"""The file that lists the SHA-256 of the other files of a folder, as ``sha256sum -c`` reads it."""
 
 
 @contextlib.contextmanager
@@ -67,3 +73,30 @@ def sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file as hexadecimal text."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_sums(folder: str | Path, names: Iterable[str]) -> None:
+    """Write ``SHA256SUMS`` of files of a folder, by their paths within it, after the files themselves."""
+    folder = Path(folder)
+    write_atomically(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
+
+
+def check_sums(folder: str | Path, mend: str) -> set[str]:
+    """Compare the files of a folder with its ``SHA256SUMS``; returns their names.
+
+    Raises FieldcastError, which ends with ``mend``, for the first file that is absent or altered, and for a list that
+    is no list.
+    """
+    folder = Path(folder)
+    lines = (folder / SUMS).read_bytes().decode("utf-8", errors="replace").split("\n")
+    found = [re.fullmatch(r"([0-9a-f]{64})  (\S+)", line) for line in lines[:-1]]
+    if lines[-1] or None in found:
+        raise FieldcastError(f"{folder / SUMS} is damaged or was edited: {mend}.")
+    listed = {match[2]: match[1] for match in found if match}
+    for name, digest in listed.items():
+        outside = Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name
+        if outside or not (folder / name).is_file():
+            raise FieldcastError(f"{folder} lacks {name}: {mend}.")
+        if sha256(folder / name) != digest:
+            raise FieldcastError(f"{folder / name} is damaged or was edited (its SHA-256 differs): {mend}.")
+    return set(listed)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import platform
-import re
+import shutil
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,15 +19,15 @@ from safetensors.torch import load_file, save_file
 
 from fieldcast.core.registry import BACKBONES, STAGES
 from fieldcast.core.seeding import seeded
-from fieldcast.data.files import sha256, write_atomically
+from fieldcast.data.files import SUMS, check_sums, sync_folder, write_atomically, write_sums
 from fieldcast.data.form import Form
 from fieldcast.data.graph import Graph
 from fieldcast.data.scaling import Scaler
 from fieldcast.errors import FieldcastError
+from fieldcast.forecaster.migration import FORMAT_VERSION, migrated
 from fieldcast.forecaster.model import Forecaster
 
-FORMAT_VERSION = 1
-SUMS = "SHA256SUMS"
+_STAGED = ".saving.partial"  # where a save is written before it takes the place of the one before
 _CHECKPOINT = "last.ckpt"  # where training was at work
 _PARTS = ("config.json", "scaler.json", "nodes.csv", "model.safetensors")
 _OPTIONAL = ("graph.npz", "protocol.json", "metrics.json")
@@ -45,14 +46,34 @@ def save(
     ``scaler.json``, ``nodes.csv``, ``graph.npz`` (with a graph), ``protocol.json`` and ``metrics.json`` (when given),
     ``SHA256SUMS`` (readable by ``sha256sum -c``), filled last: a folder whose saving was cut short is recognised.
 
-    A forecaster that was saved there before is replaced; a file of another origin with one of these names is refused.
+    A forecaster that was saved there before is replaced when all is written, so that a full disk loses none; a file of
+    another origin with one of these names is refused.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     before = _saved_before(folder)
-    write_atomically(folder / SUMS, "")  # the folder is ours, and not complete
-    for name in before:
-        (folder / name).unlink(missing_ok=True)
+    staged = folder / _STAGED
+    shutil.rmtree(staged, ignore_errors=True)  # what a killed process left
+    try:
+        _write(forecaster, staged, protocol, metrics)
+        # All is written: only now does what was saved before go, by renames, which need no room on the disk.
+        (folder / SUMS).write_bytes(b"")  # the folder is ours, and not complete
+        for name in before:
+            (folder / name).unlink(missing_ok=True)
+        names = sorted(path.name for path in staged.iterdir() if path.name != SUMS)
+        for name in (*names, SUMS):
+            os.replace(staged / name, folder / name)
+        sync_folder(folder)
+    except SafetensorError as error:  # its writer's word for a full disk
+        raise FieldcastError(f"{folder} could not be written ({_first_line(error)}): make room on the disk.") from None
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return folder
+
+
+def _write(
+    forecaster: Forecaster, folder: Path, protocol: Mapping[str, Any] | None, metrics: Mapping[str, Any] | None
+) -> None:
     config = {
         "format_version": FORMAT_VERSION,
         "versions": package_versions(),
@@ -74,8 +95,7 @@ def save(
     for name, content in (("protocol.json", protocol), ("metrics.json", metrics)):
         if content is not None:
             _write_json(folder / name, content)
-    write_sums(folder)
-    return folder
+    write_sums(folder, [name for name in (*_PARTS, *_OPTIONAL) if (folder / name).exists()])
 
 
 def _saved_before(folder: Path) -> list[str]:
@@ -94,14 +114,6 @@ def _saved_before(folder: Path) -> list[str]:
     return found
 
 
-def write_sums(folder: str | Path) -> None:
-    """Write the SHA-256 of each file of a saved forecaster, after the files themselves."""
-    folder = Path(folder)
-    names = [*_PARTS, *_OPTIONAL]
-    lines = [f"{sha256(folder / name)}  {name}\n" for name in names if (folder / name).exists()]
-    write_atomically(folder / SUMS, "".join(lines))
-
-
 def load(folder: str | Path) -> Forecaster:
     """Open a saved forecaster, in eval mode; a damaged, half-written or newer folder is refused in a sentence."""
     folder = Path(folder)
@@ -118,7 +130,7 @@ def load(folder: str | Path) -> Forecaster:
             f"{folder} was written in format {found}, this fieldcast reads up to {FORMAT_VERSION}: update fieldcast."
         )
     try:
-        return _rebuild(folder, config, "graph.npz" in listed)
+        return _rebuild(folder, migrated(config), "graph.npz" in listed)
     except FieldcastError:
         raise
     except (LookupError, TypeError, AttributeError, ValueError, RuntimeError, SafetensorError, csv.Error) as error:
@@ -142,25 +154,15 @@ def _best_of_run(folder: Path) -> Path:
 
 def verify(folder: Path) -> set[str]:
     """Compare every file with its SHA-256; name the first that is absent or altered. Returns the names of all."""
-    text = (folder / SUMS).read_bytes().decode("utf-8", errors="replace") if (folder / SUMS).exists() else ""
-    if not text:
+    if not (folder / SUMS).exists() or not (folder / SUMS).stat().st_size:
         raise FieldcastError(
             f"{folder} holds no complete forecaster ({SUMS} is absent or empty): train or save it again."
         )
-    lines = text.split("\n")
-    found = [re.fullmatch(r"([0-9a-f]{64})  (\S+)", line) for line in lines[:-1]]
-    if lines[-1] or None in found:
-        raise FieldcastError(f"{folder / SUMS} is damaged or was edited: save the forecaster again.")
-    listed = {match[2]: match[1] for match in found if match}
+    listed = check_sums(folder, "save the forecaster again")
     for name in _PARTS:
         if name not in listed:
             raise FieldcastError(f"{folder / SUMS} does not list {name}: save the forecaster again.")
-    for name, digest in listed.items():
-        if "/" in name or "\\" in name or not (folder / name).is_file():
-            raise FieldcastError(f"{folder} lacks {name}: save the forecaster again.")
-        if sha256(folder / name) != digest:
-            raise FieldcastError(f"{folder / name} is damaged or was edited (its SHA-256 differs): save it again.")
-    return set(listed)
+    return listed
 
 
 def _rebuild(folder: Path, config: Mapping[str, Any], with_graph: bool) -> Forecaster:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fieldcast.errors import FieldcastError
+from fieldcast.workflows.board import check_run
 
 SCORES = "scores.json"
 SAMPLE = "sample.npz"
@@ -84,6 +85,7 @@ def read_run_folder(folder: str | Path) -> RunFolder:
         FieldcastError: when a file, a key or an array is missing, or when they do not fit one another.
     """
     folder = Path(folder)
+    check_run(folder)
     scores = _read_scores(folder / SCORES)
     sample = _read_sample(folder / SAMPLE)
     known = {

@@ -85,7 +85,8 @@ class SaveAtEnd(pl.Callback):
         self._resumable = resumable
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._resumable.save(trainer)
+        self._resumable.save(trainer, pl_module)
+        self._resumable.leave_if_told(trainer)
 
 
 class Bar(pl.Callback):

@@ -11,7 +11,9 @@ from lightning.fabric.plugins import CheckpointIO
 
 from fieldcast.core.seeding import get_generators, set_generators
 from fieldcast.data.files import write_atomically
-from fieldcast.errors import FieldcastError
+from fieldcast.errors import FieldcastError, Terminated
+from fieldcast.training.module import TrainingModule
+from fieldcast.training.termination import Termination
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -21,7 +23,13 @@ class AtomicCheckpointIO(CheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        write_atomically(path, lambda beside: torch.save(checkpoint, beside))
+        try:
+            write_atomically(path, lambda beside: torch.save(checkpoint, beside))
+        except RuntimeError:  # how torch's own writer tells of a full disk
+            raise FieldcastError(
+                f"the checkpoint {path} could not be written: make room on the disk, then resume; the one before it "
+                "still stands."
+            ) from None
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         try:
@@ -37,12 +45,14 @@ class Resumable(pl.Callback):
     """Saves ``last.ckpt`` at the end of each epoch and every ``every`` steps within, with the state of all generators.
 
     The generators are put back at the first batch after a resume and not while loading, because setting up draws from
-    them. A step that ends an epoch is saved after its validation, so that a resume never skips one.
+    them. A step that ends an epoch is saved after its validation, so that a resume never skips one. Told to leave by
+    SIGTERM, training saves the present step and leaves; within a validation, after it.
     """
 
-    def __init__(self, path: Path | None, every: int):
+    def __init__(self, path: Path | None, every: int, termination: Termination):
         self.path = path
         self.every = every
+        self._termination = termination
         self._restore: dict[str, Any] | None = None
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
@@ -53,13 +63,31 @@ class Resumable(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        last = batch_idx + 1 == trainer.num_training_batches
-        if self.path is not None and self.every and not last and trainer.global_step % self.every == 0:
+        told = self._termination.told(trainer)
+        if batch_idx + 1 == trainer.num_training_batches:
+            return  # the end of the epoch saves
+        if told or (self.every and trainer.global_step % self.every == 0):
+            self.save(trainer, module)
+        if told:
+            self.leave(trainer)
+
+    def save(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Save the present step, unless its loss is no good: the last good one stays."""
+        assert isinstance(module, TrainingModule)
+        if self.path is not None:
+            module.check()
             trainer.save_checkpoint(self.path)
 
-    def save(self, trainer: pl.Trainer) -> None:
-        if self.path is not None:
-            trainer.save_checkpoint(self.path)
+    def leave_if_told(self, trainer: pl.Trainer) -> None:
+        if self._termination.told(trainer):
+            self.leave(trainer)
+
+    def leave(self, trainer: pl.Trainer) -> None:
+        saved = "nothing is saved, for no folder was given" if self.path is None else f"saved as {self.path}"
+        raise Terminated(
+            f"training was told to stop (SIGTERM) and did so after step {trainer.global_step}, {saved}: resume to go "
+            "on."
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return {"generators": get_generators()}

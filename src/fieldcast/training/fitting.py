@@ -16,12 +16,13 @@ from fieldcast.core.seeding import seeded
 from fieldcast.core.task import Task
 from fieldcast.data.loader import WindowLoader
 from fieldcast.data.windows import Windows
-from fieldcast.errors import FieldcastError
+from fieldcast.errors import Diverged, FieldcastError
 from fieldcast.forecaster import Forecaster
 from fieldcast.training.callbacks import Bar, SaveAtEnd, Watch
 from fieldcast.training.checkpoint import AtomicCheckpointIO, Resumable
 from fieldcast.training.module import TrainingModule
 from fieldcast.training.options import TrainingOptions
+from fieldcast.training.termination import Termination
 
 CHECKPOINT = "last.ckpt"
 LOG = "log.csv"
@@ -84,10 +85,11 @@ def _run(
     forecaster.progress.steps = options.max_epochs * len(train)
     module = TrainingModule(forecaster, options, task, windows.rules[0], windows.active)
     checkpoint = None if folder is None else folder / CHECKPOINT
-    resumable = Resumable(checkpoint, options.save_every)
+    termination = Termination()
+    resumable = Resumable(checkpoint, options.save_every, termination)
     watch = Watch(module, None if folder is None else folder / LOG)
     bar = Bar(label)
-    callbacks = [resumable, watch, *([bar] if progress else []), SaveAtEnd(resumable)]
+    callbacks = [termination, resumable, watch, *([bar] if progress else []), SaveAtEnd(resumable)]
     on_interrupt = signal.getsignal(signal.SIGINT)
     with _quiet():
         trainer = pl.Trainer(
@@ -113,9 +115,11 @@ def _run(
                 raise
             said = f"the checkpoint {checkpoint} is of another model: resume with the settings that it was begun with."
             raise FieldcastError(said) from None
-        except FieldcastError:
+        except FieldcastError as error:
             if watch.weights:
                 forecaster.load_state_dict(watch.weights)
+                if isinstance(error, Diverged):
+                    error.best_epoch = watch.best_epoch
             forecaster.eval()
             raise
         except SystemExit:  # Lightning's answer to Ctrl-C, with every further one ignored
@@ -125,6 +129,7 @@ def _run(
             raise KeyboardInterrupt from None
         finally:
             bar.close()
+            termination.close()
     if not watch.weights:
         raise FieldcastError(
             "no epoch had a finite validation score: look at the validation rows and the learning rate."

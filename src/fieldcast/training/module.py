@@ -15,11 +15,12 @@ from fieldcast.core.module import ParameterGroup
 from fieldcast.core.task import Task
 from fieldcast.data.scored import ScoreRule
 from fieldcast.data.windows import WindowBatch
-from fieldcast.errors import FieldcastError
+from fieldcast.errors import Diverged, FieldcastError
 from fieldcast.forecaster import Forecaster
 from fieldcast.training.options import TrainingOptions
 
-_CHECK_EVERY = 50
+_CHECK_EVERY = 50  # steps between two looks at the loss on a GPU, which has to wait for them
+_EXPLODED = 1e6  # times the first loss
 
 
 class TrainingModule(pl.LightningModule):
@@ -38,6 +39,7 @@ class TrainingModule(pl.LightningModule):
         self.task = task
         self.train_sum = torch.zeros((), dtype=torch.float64)
         self.train_count = 0
+        self._first: float | None = None
         self.groups: list[ParameterGroup] = []
         self._validation = _ValidationSums(forecaster)
         self.scores: dict[str, float] = {}
@@ -62,15 +64,23 @@ class TrainingModule(pl.LightningModule):
             loss = loss if extra is None else loss + extra
         self.train_sum = self.train_sum.to(loss.device) + loss.detach().double()
         self.train_count += 1
-        # Looking at the number makes a GPU wait, so not at every step.
-        if (
-            self.train_count % _CHECK_EVERY == 1 or batch_idx + 1 == self.trainer.num_training_batches
-        ) and not math.isfinite(float(self.train_sum)):
-            raise FieldcastError(
-                f"the training loss is no longer finite at step {self.global_step} (epoch {self.current_epoch}): lower "
-                "the learning rate or the clip norm."
-            )
+        if loss.device.type == "cpu" or self.train_count % _CHECK_EVERY == 1:
+            self.check(loss)
         return loss
+
+    def check(self, loss: Tensor | None = None) -> None:
+        """Raise Diverged where this loss, or one since the epoch began, is not finite, or has exploded."""
+        total = float(self.train_sum) if loss is None else float(loss.detach())
+        if self._first is None and loss is not None and math.isfinite(total):
+            self._first = total
+        if not math.isfinite(total) or (
+            loss is not None and self._first is not None and total > _EXPLODED * (1 + self._first)
+        ):
+            now = "not finite" if not math.isfinite(total) else f"{total:.3g}, having begun at {self._first:.3g}"
+            raise Diverged(
+                f"the training loss is {now} at step {self.global_step} (epoch {self.current_epoch}): lower the "
+                "learning rate or the clip norm, or look for readings far off."
+            )
 
     def take_train_loss(self) -> float:
         """The mean loss since the last call."""
@@ -79,10 +89,11 @@ class TrainingModule(pl.LightningModule):
         return mean
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["train_loss"] = [float(self.train_sum), self.train_count]
+        checkpoint["train_loss"] = [float(self.train_sum), self.train_count, self._first]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        total, self.train_count = checkpoint["train_loss"]
+        total, self.train_count, *first = checkpoint["train_loss"]
+        self._first = first[0] if first else None  # a checkpoint of an older version
         self.train_sum = torch.tensor(total, dtype=torch.float64)
 
     # Validation

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fieldcast.data.files import write_atomically
+from fieldcast.data.files import SUMS, check_sums, write_atomically, write_sums
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.evaluation import across_seeds, format_table, score_row
@@ -18,6 +18,7 @@ from fieldcast.workflows.scoring import Scored, protocol_of
 
 SCORES = "scores.json"
 SAMPLE = "sample.npz"
+_SEALED = ("config.yaml", SCORES, SAMPLE, "baselines/*.npz", "*/sums.npz", "*/training.json")
 
 
 @dataclass
@@ -61,7 +62,7 @@ def build_board(
 
 
 def write_board(folder: Path, board: Mapping[str, Any], entries: Sequence[Entry]) -> None:
-    """Write ``scores.json`` and ``sample.npz`` of a run."""
+    """Write ``scores.json`` and ``sample.npz`` of a run, and at last the SHA-256 of all that its scores come from."""
     write_atomically(folder / SCORES, json.dumps(board, allow_nan=False) + "\n")
     drawn = [entry for entry in entries if entry.scored]
     first = drawn[0].scored[0].sample
@@ -72,6 +73,14 @@ def write_board(folder: Path, board: Mapping[str, Any], entries: Sequence[Entry]
         "forecast": np.stack([entry.scored[0].sample.forecast for entry in drawn]),
     }  # fmt: skip
     write_atomically(folder / SAMPLE, lambda beside: np.savez_compressed(beside, **arrays))  # type: ignore[arg-type]
+    found = {path.relative_to(folder).as_posix() for pattern in _SEALED for path in folder.glob(pattern)}
+    write_sums(folder, sorted(found))
+
+
+def check_run(folder: str | Path) -> None:
+    """Refuse a run of which a file was damaged or edited; one of a version that kept no sums passes."""
+    if (Path(folder) / SUMS).exists():
+        check_sums(folder, "bring the file back as it was written, or train the run again")
 
 
 def read_board(folder: str | Path) -> dict[str, Any]:
@@ -79,6 +88,7 @@ def read_board(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / SCORES
     if not path.is_file():
         raise FieldcastError(f"there are no scores at {path}: give the folder of a finished run.")
+    check_run(folder)
     try:
         board = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError):

@@ -11,7 +11,7 @@ from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster, load
 from fieldcast.forecaster.predicting import conform
-from fieldcast.workflows.board import Entry, build_board, write_board
+from fieldcast.workflows.board import Entry, build_board, check_run, write_board
 from fieldcast.workflows.options import ReadingsOptions, RunOptions
 from fieldcast.workflows.running import (
     CONFIG,
@@ -29,6 +29,7 @@ def read_run(folder: str | Path) -> RunOptions:
     path = Path(folder) / CONFIG
     if not path.is_file():
         raise FieldcastError(f"{folder} holds no run ({CONFIG} is absent): give the folder that train wrote.")
+    check_run(folder)
     return RunOptions.from_json(read_settings(path))
 
 

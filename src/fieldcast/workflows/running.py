@@ -18,7 +18,7 @@ from fieldcast.core.backbone import Backbone
 from fieldcast.core.registry import BACKBONES
 from fieldcast.data.files import write_atomically
 from fieldcast.data.windows import Windows
-from fieldcast.errors import FieldcastError
+from fieldcast.errors import Diverged, FieldcastError
 from fieldcast.evaluation import ScoreSums
 from fieldcast.forecaster import Forecaster, create, load, save
 from fieldcast.training import TrainingOptions
@@ -73,10 +73,10 @@ def run(
         raise
     entries = [entry, *score_baselines(windows, [name for name in options.baselines if name != options.backbone])]
     board = build_board(windows.readings.meta.name, windows, options.seeds, entries)
-    write_board(folder, board, entries)
     for baseline in entries[1:]:
         if baseline.scored:
             write_sums_file(folder / BASELINES_FOLDER / f"{baseline.name}.npz", baseline.scored[0].primary)
+    write_board(folder, board, entries)
     _write_run(folder, {"data_hash": now, "finished": True, "best": best})
     return board
 
@@ -169,14 +169,22 @@ def train_entry(
             forecaster = create(backbone, windows, seed=seed, **hyper)
             label = f"{backbone} seed {seed}"
             began = time.perf_counter()
-            history = fit(
-                forecaster, windows, training, seed=seed, folder=place, resume=resume, progress=progress, label=label
-            )
+            protocol = {**protocol_of(windows, [seed]), "training": training.to_json(), "seed": seed}
+            try:
+                history = fit(
+                    forecaster, windows, training, seed=seed, folder=place, resume=resume, progress=progress,
+                    label=label,
+                )  # fmt: skip
+            except Diverged as error:
+                if error.best_epoch is None:
+                    raise
+                save(forecaster, place, protocol=protocol)
+                said = f"the weights of its best epoch, {error.best_epoch + 1}, are kept in {place}"
+                raise Diverged(f"{label}: {error} Meanwhile {said}.") from None
             spent = history.rows[-1]["seconds"] if history.rows else time.perf_counter() - began
             record = {"seed": seed, "seconds": spent, "best_epoch": history.best_epoch, "epochs": len(history.rows)}
             record["selection"] = history.best_score if history.rows else None
             scored.append(score(forecaster, windows))
-            protocol = {**protocol_of(windows, [seed]), "training": training.to_json(), "seed": seed}
             save(forecaster, place, protocol=protocol, metrics=scored[-1].scores())
             write_sums_file(place / SUMS_FILE, scored[-1].primary)
             write_atomically(record_path, json.dumps(record, indent=1) + "\n")

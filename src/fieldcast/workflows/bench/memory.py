@@ -1,0 +1,94 @@
+"""Memory: the peak of one backbone in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from fieldcast.errors import FieldcastError
+from fieldcast.evaluation.protocol import machine_record, version_record
+from fieldcast.workflows.bench.clock import check_device, environment, milliseconds, summary
+from fieldcast.workflows.bench.subject import Size, Subject
+
+Say = Callable[[str], None]
+
+
+def measure_memory(
+    backbones: Sequence[str], size: Size, *, device: str = "auto", say: Say = lambda _: None
+) -> dict[str, Any]:
+    """Peak resident memory in MB of inference and of training, each in a fresh process; ``before`` is without a model.
+
+    On a GPU also the peak that torch allocated there.
+    """
+    device = check_device(device)
+    rows = []
+    for name in backbones:
+        row: dict[str, Any] = {"backbone": name}
+        for kind in ("inference", "step"):
+            row[kind] = in_a_process(name, size, kind, device, rounds=2)
+            say(f"{name} {kind}: {row[kind].get('peak_mb', row[kind].get('failed'))} MB")
+        rows.append(row)
+    return {
+        "what": "peak resident memory (MB) of a process that runs one inference or training step three times",
+        "size": asdict(size), "backbones": rows, "environment": environment(device), "machine": machine_record(),
+        "versions": version_record(),
+    }  # fmt: skip
+
+
+def in_a_process(name: str, size: Size, kind: str, device: str, rounds: int, limit_seconds: float = 900.0) -> Any:
+    """What :func:`_measure` finds in a fresh process; ``failed`` with the reason where it dies, as without memory."""
+    import torch
+
+    task = {"name": name, "size": asdict(size), "kind": kind, "device": device, "rounds": rounds}
+    task["threads"] = torch.get_num_threads()
+    command = [sys.executable, "-m", "fieldcast.workflows.bench.memory", json.dumps(task)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=limit_seconds, env=dict(os.environ)
+        )
+    except subprocess.TimeoutExpired:
+        return {"failed": f"took more than {limit_seconds:.0f} s"}
+    if done.returncode < 0:
+        return {"failed": f"ended by signal {-done.returncode} (9: out of memory)"}
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        if done.returncode == 2:
+            raise FieldcastError(said)
+        return {"failed": said[:300]}
+    return json.loads(done.stdout)
+
+
+def _measure(task: dict[str, Any]) -> dict[str, Any]:
+    import resource
+
+    import torch
+
+    # Linux counts in kB, macOS in bytes.
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+
+    def peak() -> float:
+        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
+
+    torch.set_num_threads(task["threads"])
+    before = peak()
+    subject = Subject(task["name"], Size(**task["size"]), task["device"])
+    built = peak()
+    work = subject.infer if task["kind"] == "inference" else subject.step
+    spent = [milliseconds(work, task["device"]) for _ in range(task["rounds"] + 1)]
+    found = {"before_mb": before, "built_mb": built, "peak_mb": peak(), "parameters": subject.parameters}
+    if task["device"] == "cuda":
+        found["gpu_peak_mb"] = round(torch.cuda.max_memory_allocated() / 1024**2, 1)
+    return found | {"milliseconds": summary(spent[1:])}
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(_measure(json.loads(sys.argv[1]))))
+    except FieldcastError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
