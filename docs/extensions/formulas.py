@@ -27,7 +27,7 @@ def drawn(formula: str, display: bool = False) -> str:
     with matplotlib.rc_context({"mathtext.fontset": "stix", "svg.fonttype": "path", "svg.hashsalt": "formula"}):
         depth = math_to_image(f"${formula}$", target, prop=FontProperties(size=_SIZE), dpi=72, format="svg")
     svg = target.getvalue().decode()
-    width, height = (float(re.search(rf'\b{side}="([\d.]+)pt"', svg)[1]) for side in ("width", "height"))
+    width, height = (float(re.findall(rf'\b{side}="([\d.]+)pt"', svg)[0]) for side in ("width", "height"))
     body = svg[svg.index("</metadata>") + 11 : svg.rindex("</svg>")]
     # The white ground goes, and the rules for the whole page; ids of glyphs stay, being the same path in every formula.
     for part in (r"<style.*?</style>", r"<!--.*?-->", r'<g id="patch_1">.*?</g>', r' id="\w+_1"', r"<defs>\s*</defs>"):

@@ -27,6 +27,7 @@ _MARK = re.compile(r"^<!-- written: (\w+)(?: ([\w.]+))? -->$", re.MULTILINE)
 
 def backbones() -> str:
     """A table of every backbone of fieldcast, then a section for each with its docstring and its options."""
+    from fieldcast.core.backbone import Backbone
     from fieldcast.core.registry import BACKBONES
     from fieldcast.workflows.describing import describe_models
 
@@ -34,6 +35,7 @@ def backbones() -> str:
     sections = []
     for model in describe_models():
         name, cls = model["name"], BACKBONES.get(model["name"])
+        assert issubclass(cls, Backbone)
         if not cls.__module__.startswith("fieldcast."):
             continue  # of another package that happens to be installed
         count = "-" if model["parameters"] is None else f"{model['parameters']:,}"

@@ -19,6 +19,7 @@ def _named(path: Path) -> str:
 WITH_CODE = [path for path in PAGES if any(block.language in ("python", "bash") for block in blocks(path))]
 
 
+@pytest.mark.filterwarnings("ignore:.*(count as unobserved|have no reading in the last).*")  # the pages speak of it
 @pytest.mark.parametrize("page", WITH_CODE, ids=_named)
 def test_the_page_runs(
     page: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -79,6 +79,17 @@ def test_links_within_the_site_lead_somewhere(site: Path) -> None:
                 assert anchor in anchors[file], f"{page.name} links to {link}"
 
 
+def test_formulas_share_their_glyphs(site: Path) -> None:
+    """Each formula brings the glyphs that it uses; where two bring the same name, the glyph must be the same."""
+    page = (site / "protocol.html").read_text(encoding="utf-8")
+    assert page.count('<svg class="formula"') > 20 and "MathJax" not in page
+    glyphs: dict[str, str] = {}
+    for name, path in re.findall(r'<path id="([^"]+)" d="([^"]+)"', page):
+        assert glyphs.setdefault(name, path) == path, name
+    used = set(re.findall(r'<use xlink:href="#([^"]+)"', page))
+    assert used and used <= set(glyphs)
+
+
 def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
     for page in site.rglob("*.html"):
         content = page.read_text(encoding="utf-8")
