@@ -47,7 +47,7 @@ def backbones() -> str:
             f"channels known ahead: {'read' if cls.uses_future else 'not read'}",
             f"shortest look-back: {cls.min_lookback()}",
             f"cost grows with: {escaped(cost)}",
-            f"parameters: {count if cls.trainable else f'{count} trained ones; it is solved'}",
+            f"parameters: {count if cls.trainable else 'none are trained'}",
         ]
         sections.append(
             f"({name})=\n## {name}\n\n{docstring(cls)}\n\n**Paper:** {linked(cls.paper)}\n\n"
