@@ -12,7 +12,7 @@ VENV = .venv/.made
 CORE = .venv/.core-installed
 DEV = .venv/.dev-installed
 
-.PHONY: help demo test test-all lint venv clean
+.PHONY: help demo docs test test-all lint venv clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -20,6 +20,7 @@ help:
 	@echo "make demo      train, compare and report on a simulated city, into runs/demo"
 	@echo "make test      ruff, import-linter, pyright, and the fast tests"
 	@echo "make test-all  the same with every test, and at least 85 % of the lines covered"
+	@echo "make docs      the documentation, into docs/_build/html; a warning is a failure"
 	@echo "make lint      ruff, import-linter and pyright alone"
 	@echo "make venv      .venv with all that the tests need"
 	@echo "make clean     remove what the targets made, but for .venv and the runs of your own"
@@ -46,6 +47,10 @@ test: $(DEV)
 test-all: $(DEV)
 	@$(LINT) $(PYTEST) --cov-fail-under=85 || failed=1; exit $$failed
 
+docs: $(DEV)
+	@.venv/bin/python -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
+	@echo "The documentation begins at docs/_build/html/index.html"
+
 venv: $(DEV)
 
 $(VENV):
@@ -67,5 +72,5 @@ $(DEV): pyproject.toml constraints.txt | $(VENV)
 	@touch $(CORE) $@
 
 clean:
-	rm -rf build dist src/*.egg-info runs/demo htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf build dist src/*.egg-info runs/demo docs/_build htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
