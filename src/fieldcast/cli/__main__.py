@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.run(rest)
         sys.stdout.flush()
     except FieldcastError as error:
-        print(f"fieldcast: {error}", file=sys.stderr)
+        process = os.environ.get("RANK", "0")  # of several, as torchrun starts them
+        print(f"fieldcast{f' (process {process})' if process != '0' else ''}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("fieldcast: interrupted; training goes on with: fieldcast train --resume --out FOLDER", file=sys.stderr)

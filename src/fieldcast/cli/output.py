@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -11,7 +12,9 @@ class Output:
     """Results to stdout; what goes on meanwhile to stderr, and only when nobody asked for quiet."""
 
     def __init__(self, quiet: bool = False, as_json: bool = False):
-        self.quiet = quiet
+        # Of several processes (torchrun sets RANK) one speaks.
+        self.silent = os.environ.get("RANK", "0") != "0"
+        self.quiet = quiet or self.silent
         self.as_json = as_json
 
     @property
@@ -26,6 +29,8 @@ class Output:
 
     def result(self, text: str, data: Any) -> None:
         """The result, once: JSON when asked for, else text, unless quiet."""
+        if self.silent:
+            return
         if self.as_json:
             print(json.dumps(data, allow_nan=False))
         elif not self.quiet:

@@ -24,6 +24,17 @@ def seeded(seed: int) -> Iterator[None]:
         set_generators(before)
 
 
+def seed_step(seed: int, rank: int, step: int) -> None:
+    """Seed the global generators for one step of one of several processes.
+
+    Each draws its own numbers, and a resume needs the state of none.
+    """
+    number = int(np.random.SeedSequence([seed, rank, step]).generate_state(1, np.uint32)[0])
+    torch.manual_seed(number)
+    np.random.seed(number)  # noqa: NPY002
+    random.seed(number)
+
+
 def get_generators() -> dict[str, Any]:
     """The state of torch's, numpy's and Python's generators, as tensors and plain values."""
     version, internal, gauss = random.getstate()

@@ -15,11 +15,13 @@ class WindowLoader:
 
     The order of an epoch is drawn from (seed, epoch) alone, so position and epoch say all there is to say of the state.
     ``rank`` and ``world`` give each process its own windows, ``index[rank::world]``: nothing is padded or repeated.
+    ``even`` (for training) gives every process as many mini-batches as the others: a process whose windows have run out
+    yields one of which nothing is observed, which weighs nothing.
     """
 
     def __init__(
         self, windows: Windows, part: str, batch_size: int = 64, *, shuffle: bool = False, seed: int = 0,
-        rank: int = 0, world: int = 1,
+        rank: int = 0, world: int = 1, even: bool = False,
     ):  # fmt: skip
         self.windows = windows
         self.part = part
@@ -31,10 +33,11 @@ class WindowLoader:
         self._starts = windows.starts(part)
         self._rank = rank
         self._world = world
+        self._even = even
 
     def __len__(self) -> int:
-        mine = len(range(self._rank, len(self._starts), self._world))
-        return -(-mine // self.batch_size)
+        counted = 0 if self._even else self._rank  # the first process has the most windows
+        return -(-len(range(counted, len(self._starts), self._world)) // self.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of an epoch; a position within that same epoch is kept."""
@@ -49,14 +52,22 @@ class WindowLoader:
         return starts[self._rank :: self._world]
 
     def __iter__(self) -> Iterator[WindowBatch]:
-        order = self.order()
-        if self.position * self.batch_size >= len(order):
+        order, batches = self.order(), len(self)
+        if self.position >= batches:
             self.position = 0  # whoever counts batches never asks for the one that is not there
-        while self.position * self.batch_size < len(order):
+        while self.position < batches:
             first = self.position * self.batch_size
             self.position += 1
-            yield self.windows.batch(order[first : first + self.batch_size])
+            mine = order[first : first + self.batch_size]
+            yield self.windows.batch(mine) if len(mine) else self._weightless()
         self.position = 0
+
+    def _weightless(self) -> WindowBatch:
+        """A window for a process that has none left, with no target observed."""
+        batch = self.windows.batch(self._starts[:1])
+        assert batch.y_observed is not None
+        batch.y_observed = np.zeros_like(batch.y_observed)
+        return batch
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "position": self.position}

@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from fieldcast.core.seeding import get_generators, set_generators
+from fieldcast.core.seeding import get_generators, seed_step, set_generators
 from fieldcast.data.files import write_atomically
 from fieldcast.errors import FieldcastError, Terminated
 from fieldcast.training.module import TrainingModule
@@ -49,8 +49,9 @@ class Resumable(pl.Callback):
     SIGTERM, training saves the present step and leaves; within a validation, after it.
     """
 
-    def __init__(self, path: Path | None, every: int, termination: Termination):
+    def __init__(self, path: Path | None, every: int, termination: Termination, seed: int = 0):
         self.path = path
+        self._seed = seed
         self.every = every
         self._termination = termination
         self._restore: dict[str, Any] | None = None
@@ -59,6 +60,8 @@ class Resumable(pl.Callback):
         if self._restore is not None:
             set_generators(self._restore)
             self._restore = None
+        if trainer.world_size > 1:
+            seed_step(self._seed, trainer.global_rank, trainer.global_step)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

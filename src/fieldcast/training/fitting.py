@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 
+from fieldcast.core import processes
 from fieldcast.core.seeding import seeded
 from fieldcast.core.task import Task
 from fieldcast.data.loader import WindowLoader
@@ -55,8 +58,12 @@ def fit(
     target channels. With a ``folder`` a
     checkpoint and a log are kept there; ``resume`` goes on from that checkpoint, and gives the same bits on CPU as a
     run that was never interrupted. A backbone that is solved and not trained is solved.
+
+    Started by torchrun, several processes share each mini-batch of ``batch_size`` windows and the validation, and end
+    with the same weights as one process would (but for rounding, and for what dropout draws); the first writes.
     """
     options = options or TrainingOptions()
+    processes.begin()
     windows = windows.under(forecaster.form)
     backbone = forecaster.backbone
     if not backbone.trainable and not any(p.requires_grad for p in forecaster.parameters()):
@@ -79,14 +86,21 @@ def _run(
     forecaster: Forecaster, windows: Windows, options: TrainingOptions, seed: int, task: Task, folder: Path | None,
     resume: bool, progress: bool, label: str,
 ) -> History:  # fmt: skip
-    train = WindowLoader(windows, "train", options.batch_size, shuffle=True, seed=seed)
-    validation = WindowLoader(windows, "validation", max(options.batch_size, 64))
+    rank, world = processes.rank(), processes.world()
+    if options.batch_size % world:
+        raise FieldcastError(
+            f"a mini-batch of {options.batch_size} windows cannot be shared evenly by {world} processes: give a "
+            "batch_size that is a multiple of their number."
+        )
+    each = options.batch_size // world
+    train = WindowLoader(windows, "train", each, shuffle=True, seed=seed, rank=rank, world=world, even=True)
+    validation = WindowLoader(windows, "validation", max(options.batch_size, 64), rank=rank, world=world)
     forecaster.progress.epochs = options.max_epochs
     forecaster.progress.steps = options.max_epochs * len(train)
     module = TrainingModule(forecaster, options, task, windows.rules[0], windows.active)
     checkpoint = None if folder is None else folder / CHECKPOINT
     termination = Termination()
-    resumable = Resumable(checkpoint, options.save_every, termination)
+    resumable = Resumable(checkpoint, options.save_every, termination, seed)
     watch = Watch(module, None if folder is None else folder / LOG)
     bar = Bar(label)
     callbacks = [termination, resumable, watch, *([bar] if progress else []), SaveAtEnd(resumable)]
@@ -95,7 +109,7 @@ def _run(
         trainer = pl.Trainer(
             max_epochs=options.max_epochs,
             accelerator=options.accelerator,
-            devices=1,
+            **_devices(world),
             precision="bf16-mixed" if options.precision == "bf16" else "32-true",
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO()],
@@ -137,6 +151,18 @@ def _run(
     forecaster.load_state_dict(watch.weights)
     forecaster.eval()
     return History(watch.rows, watch.best_epoch, watch.best)
+
+
+def _devices(world: int) -> dict[str, Any]:
+    """What Lightning must know of the processes that torchrun started."""
+    if world == 1:
+        return {"devices": 1}
+    from lightning.pytorch.strategies import DDPStrategy
+
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    # Supports of a graph are buffers: sent along in each step they would cost more than the gradients.
+    strategy = DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+    return {"devices": here, "num_nodes": world // here, "strategy": strategy}
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fieldcast.core.context import Batch
+from fieldcast.core import processes
+from fieldcast.core.context import Batch, Context
 from fieldcast.core.module import ParameterGroup
 from fieldcast.core.task import Task
 from fieldcast.data.scored import ScoreRule
@@ -57,16 +58,34 @@ class TrainingModule(pl.LightningModule):
         # Here and not when an epoch starts: a resume within an epoch does not start it again.
         progress.step, progress.epoch = self.global_step, self.current_epoch
         x, ctx = self.forecaster.prepare(batch, teacher=True)
-        assert batch.y is not None and batch.y_observed is not None
-        loss = self.task.loss(self.forecaster, x, ctx, self.forecaster.rescale(batch.y), batch.y_observed)
+        loss, whole = self._loss(x, ctx, batch)
         for stage in self.forecaster.stages:
             extra = stage.extra_loss(ctx)
-            loss = loss if extra is None else loss + extra
-        self.train_sum = self.train_sum.to(loss.device) + loss.detach().double()
+            if extra is not None:
+                loss, whole = loss + extra, whole + extra
+        whole = whole.detach()
+        self.train_sum = self.train_sum.to(loss.device) + whole.double()
         self.train_count += 1
         if loss.device.type == "cpu" or self.train_count % _CHECK_EVERY == 1:
-            self.check(loss)
+            self.check(whole)
         return loss
+
+    def _loss(self, x: Tensor, ctx: Context, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The loss to go back from, and that of the whole mini-batch, of which each of several processes has a share.
+
+        With several, the gradients' mean over processes must be the gradient of sum |e| / sum n over all of them, so
+        a share is its own sum over the common count, times the number of processes.
+        """
+        assert batch.y is not None and batch.y_observed is not None
+        y, observed = self.forecaster.rescale(batch.y), batch.y_observed
+        world = processes.world()
+        if world == 1:
+            loss = self.task.loss(self.forecaster, x, ctx, y, observed)
+            return loss, loss
+        total, count = self.task.errors(self.forecaster, x, ctx, y, observed)  # [O] each
+        sums = processes.added(torch.stack([total.detach(), count.to(total.dtype)]))  # [2, O]
+        common = sums[1].clamp_min(1)  # [O]
+        return world * (total / common).mean(), (sums[0] / common).mean()
 
     def check(self, loss: Tensor | None = None) -> None:
         """Raise Diverged where this loss, or one since the epoch began, is not finite, or has exploded."""
@@ -99,6 +118,12 @@ class TrainingModule(pl.LightningModule):
     # Validation
 
     def on_validation_epoch_start(self) -> None:
+        # Statistics that each process kept of its own share, as of batch normalisation; what follows from the graph is
+        # the same everywhere and is not saved, so it does not travel.
+        saved = self.forecaster.state_dict()
+        for name, buffer in self.forecaster.named_buffers():
+            if name in saved:
+                processes.share(buffer)
         self._validation = _ValidationSums(self.forecaster)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -111,8 +136,7 @@ class TrainingModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         sums = self._validation
-        sums.error = self.trainer.strategy.reduce(sums.error, reduce_op="sum")  # type: ignore[assignment]
-        sums.count = self.trainer.strategy.reduce(sums.count, reduce_op="sum")  # type: ignore[assignment]
+        sums.error, sums.count = processes.added(sums.error), processes.added(sums.count)
         self.scores = sums.scores(self.forecaster)
 
     # Optimiser

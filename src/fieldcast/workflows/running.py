@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from fieldcast.core import processes
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.registry import BACKBONES
 from fieldcast.data.files import write_atomically
@@ -42,8 +43,11 @@ def run(
     The folder gets ``config.yaml`` (the run again: ``fieldcast train --config``), ``seed<k>/`` (a saved forecaster, its
     log and its sums), ``scores.json``, ``sample.npz`` and ``run.json``, which names the seed with the best validation
     score. With ``resume`` a run that was interrupted goes on where it stood, and ends with the same bits; it refuses
-    readings other than those that it was begun with.
+    readings other than those that it was begun with. Of several processes (torchrun) all work and the first writes.
     """
+    processes.begin()
+    if not processes.first():
+        progress, say = False, lambda _: None
     folder = Path(out)
     options = dataclasses.replace(options, readings=options.readings.at_home(), windows=options.windows.at_home())
     check_baselines(options.baselines)
@@ -52,9 +56,10 @@ def run(
         readings = options.readings.open()
         windows = options.windows.windows(readings, beside=options.readings.data)
     create(options.backbone, windows, seed=options.seeds[0], **options.hyper)
-    if not begun:  # only now: a mistake in the settings leaves nothing behind
-        write_atomically(folder / CONFIG, _as_yaml(options))
     before, now = run_hash(folder), windows.readings.hash
+    processes.wait()  # all have looked at the folder as it was
+    if not begun and processes.first():  # only now: a mistake in the settings leaves nothing behind
+        write_atomically(folder / CONFIG, _as_yaml(options))
     if before is None:
         _write_run(folder, {"data_hash": now, "finished": False})
     elif before != now:
@@ -68,16 +73,18 @@ def run(
             options.backbone, options.hyper, options.training, options.seeds, windows, folder, resume, progress, say
         )
     except FieldcastError:
-        if {each.name for each in folder.iterdir()} == {CONFIG, RUN}:  # refused before the first epoch
+        if processes.first() and {each.name for each in folder.iterdir()} == {CONFIG, RUN}:  # before the first epoch
             shutil.rmtree(folder)
         raise
     entries = [entry, *score_baselines(windows, [name for name in options.baselines if name != options.backbone])]
     board = build_board(windows.readings.meta.name, windows, options.seeds, entries)
-    for baseline in entries[1:]:
-        if baseline.scored:
-            write_sums_file(folder / BASELINES_FOLDER / f"{baseline.name}.npz", baseline.scored[0].primary)
-    write_board(folder, board, entries)
+    if processes.first():
+        for baseline in entries[1:]:
+            if baseline.scored:
+                write_sums_file(folder / BASELINES_FOLDER / f"{baseline.name}.npz", baseline.scored[0].primary)
+        write_board(folder, board, entries)
     _write_run(folder, {"data_hash": now, "finished": True, "best": best})
+    processes.wait()
     return board
 
 
@@ -93,7 +100,8 @@ def run_hash(folder: str | Path) -> str | None:
 
 
 def _write_run(folder: Path, content: Mapping[str, Any]) -> None:
-    write_atomically(folder / RUN, json.dumps(content, indent=1) + "\n")
+    if processes.first():
+        write_atomically(folder / RUN, json.dumps(content, indent=1) + "\n")
 
 
 def readings_as_trained(folder: str | Path, given: ReadingsOptions) -> ReadingsOptions:
@@ -178,16 +186,19 @@ def train_entry(
             except Diverged as error:
                 if error.best_epoch is None:
                     raise
-                save(forecaster, place, protocol=protocol)
+                if processes.first():
+                    save(forecaster, place, protocol=protocol)
                 said = f"the weights of its best epoch, {error.best_epoch + 1}, are kept in {place}"
                 raise Diverged(f"{label}: {error} Meanwhile {said}.") from None
             spent = history.rows[-1]["seconds"] if history.rows else time.perf_counter() - began
             record = {"seed": seed, "seconds": spent, "best_epoch": history.best_epoch, "epochs": len(history.rows)}
             record["selection"] = history.best_score if history.rows else None
             scored.append(score(forecaster, windows))
-            save(forecaster, place, protocol=protocol, metrics=scored[-1].scores())
-            write_sums_file(place / SUMS_FILE, scored[-1].primary)
-            write_atomically(record_path, json.dumps(record, indent=1) + "\n")
+            if processes.first():
+                save(forecaster, place, protocol=protocol, metrics=scored[-1].scores())
+                write_sums_file(place / SUMS_FILE, scored[-1].primary)
+                write_atomically(record_path, json.dumps(record, indent=1) + "\n")
+            processes.wait()
             epochs = f"{record['epochs']} epochs (best {history.best_epoch + 1}), " if history.rows else "solved, "
             say(f"{label}: {epochs}{spent:.1f} s")
         seconds += record["seconds"]

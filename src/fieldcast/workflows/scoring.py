@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fieldcast.core import processes
 from fieldcast.core.context import Batch
 from fieldcast.data.loader import WindowLoader
 from fieldcast.data.windows import Windows
@@ -74,6 +75,7 @@ class Sample:
 def score(forecaster: Forecaster, windows: Windows, part: str = "test", batch_size: int = 256) -> Scored:
     """Score a forecaster by the protocol: observed cells that the dataset's rule leaves, every window once, float64.
 
+    Several processes (torchrun) score each its own windows, none twice, and all return the scores of all.
     Only arrays in real units go to the evaluation; it never sees the model.
     """
     windows = windows.under(forecaster.form)
@@ -88,7 +90,7 @@ def score(forecaster: Forecaster, windows: Windows, part: str = "test", batch_si
     ahead = form.lookback + np.arange(form.horizon)
     training, device = forecaster.training, forecaster.mean.device
     forecaster.eval()
-    for batch in WindowLoader(windows, part, batch_size):
+    for batch in WindowLoader(windows, part, batch_size, rank=processes.rank(), world=processes.world()):
         assert batch.y is not None and batch.y_observed is not None
         prediction = forecaster.forecast(Batch.of(batch, device)).cpu().numpy()
         first_target = batch.start + form.lookback
@@ -96,7 +98,20 @@ def score(forecaster: Forecaster, windows: Windows, part: str = "test", batch_si
             each.update(prediction, batch.y, batch.y_observed, hour[batch.start[:, None] + ahead], day[first_target])
         sample.update(batch.start, prediction)
     forecaster.train(training)
+    if processes.world() > 1:
+        sums = [_of_all(each) for each in sums]
+        shares = [each["forecast"] for each in processes.gathered({"forecast": sample.forecast})]
+        for share in shares:  # a place is filled by the process that has its window, and NaN in all others
+            sample.forecast = np.where(np.isnan(sample.forecast), share, sample.forecast)
     return Scored(sums[0], sums[1:], sample)
+
+
+def _of_all(sums: ScoreSums) -> ScoreSums:
+    """The sums of all processes, each of which scored its own windows."""
+    parts = [ScoreSums.from_arrays(arrays) for arrays in processes.gathered(sums.to_arrays())]
+    for part in parts[1:]:
+        parts[0].merge(part)
+    return parts[0]
 
 
 @dataclass(frozen=True)
