@@ -38,7 +38,10 @@ if __name__ == "__main__":
     forecaster = create("gcn_gru", data, seed=0, width=4)
     # In float64, for float32 rounds by the shape of a mini-batch, and the processes' mini-batches are others.
     exact = score(create("gcn_gru", data, seed=0, width=4).double(), data, batch_size=10)
+    # A buffer that is not saved, like the supports of a graph, must not travel: each process keeps its own.
+    forecaster.register_buffer("mark", torch.tensor(float(processes.rank())), persistent=False)
     history = fit(forecaster, data, options, folder=folder / "train", resume="--resume" in sys.argv)
+    assert float(forecaster.mark) == processes.rank(), "buffers were broadcast"
     last = score(forecaster, data, batch_size=10)
     if processes.first():
         save(forecaster, folder / "model")
