@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -33,6 +33,7 @@ _MEMORY = (96, 72)  # hours, of the anomalies of temperature and of moisture
 _NOON = 14.5  # the sun's hour at which the day is warmest
 _HUB = HubKind(lag=180, deviation=4.0, memory=360)  # degC
 _REGIME_MEMORY = 36  # hours
+_LARGE = 20_000  # cells from which a second thread pays
 _LOOKS = (
     Look(12.0, 8.0, -np.inf, (-10.0, 30.0)),
     Look(70.0, 10.0, 0.0, (0.0, 100.0)),
@@ -112,9 +113,9 @@ def simulate_weather(
     )  # fmt: skip
 
     values = np.empty((steps, rows, columns, 4), dtype=np.float32)
-    with ThreadPoolExecutor(1) as beside:
+    with ThreadPoolExecutor(1) as beside:  # it starts no thread before it is given work
         for step in range(steps):
-            air.blow(step, values[step], beside)
+            air.blow(step, values[step], beside if cells >= _LARGE else None)
     values = values.reshape(steps, cells, 4)
     if own_dynamics:
         for step in range(steps):
@@ -185,6 +186,7 @@ class _Air:
         self.regime = np.zeros((steps, clusters), dtype=np.float32)
         if clusters > 1:
             self._part(steps, clusters, parting)
+        self._ahead: Future[tuple[np.ndarray, np.ndarray]] | None = None
         self._y, self._x = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
         self._east_km = _CELL * _KM_PER_DEGREE * np.cos(np.radians(self.latitude))[:, None]
         self._north_km = _CELL * _KM_PER_DEGREE
@@ -206,18 +208,16 @@ class _Air:
             state = memory * state + 2.5 * np.sqrt(1 - memory**2) * rng.standard_normal(clusters)
             self.regime[step] = state
 
-    def blow(self, step: int, out: np.ndarray, beside: Executor) -> None:
+    def blow(self, step: int, out: np.ndarray, beside: Executor | None = None) -> None:
         """One hour on; the four channels of every cell into ``out`` float32 [rows, columns, 4].
 
         ``beside`` works out the wind of the next hour meanwhile. All chance is drawn here, in order.
         """
-        if step == 0:
-            self._wind_ahead = beside.submit(self.wind.at, self.wind.next())
-        east, north = self._wind_ahead.result()
+        east, north = self._ahead.result() if self._ahead else self.wind.at(self.wind.next())
         stirs = [rough(self.shape, self._rng), rough(self.shape, self._rng)]
         noise = self._rng.standard_normal((4, *self.shape))
-        if step + 1 < len(self.wind.mean):
-            self._wind_ahead = beside.submit(self.wind.at, self.wind.next())
+        if beside and step + 1 < len(self.wind.mean):
+            self._ahead = beside.submit(self.wind.at, self.wind.next())
         upwind = np.stack([self._y + 3.6 * north / self._north_km, self._x - 3.6 * east / self._east_km])
         for field, memory, stir, strength in zip((self._warm, self._moist), _MEMORY, stirs, (0.35, 0.13), strict=True):
             field[...] = carry(field, upwind)
