@@ -86,6 +86,7 @@ class WeatherTruth:
     [2, copies], row 0 the copy, row 1 what it copies; ``own_dynamics`` float32 [2, N], the coefficients (a, b) of each
     cell's own x_t = a x_{t-1} + b x_{t-2} + noise in its temperature, zero where none was planted.
 
+    The dew point goes by climate - 4 + (4 + 3 land) s, s as in :meth:`cycle`, and by half the temperature's anomaly.
     What is said of the air over a cell (wind, land, cycle, region) is said of its place, also where the sensor there is
     planted to show something else.
     """

@@ -17,7 +17,7 @@ from fieldcast.data.catalog.simulate.faults import (
     write_copies,
 )
 from fieldcast.data.catalog.simulate.truth import Simulation, WeatherTruth
-from fieldcast.data.catalog.simulate.wind import Wind, carry, rough, smooth
+from fieldcast.data.catalog.simulate.wind import Wind, carry, smooth
 from fieldcast.data.graph import from_grid
 from fieldcast.data.meta import Meta
 from fieldcast.data.readings import Readings
@@ -30,6 +30,8 @@ _KM_PER_DEGREE = 111.195
 _UNITS = {"temperature": "degC", "humidity": "%", "wind_east": "m/s", "wind_north": "m/s"}
 _NOISE = np.array([0.15, 0.8, 0.25, 0.25])
 _MEMORY = (96, 72)  # hours, of the anomalies of temperature and of moisture
+_FADING = 1 - 1 / np.array(_MEMORY)[:, None, None]
+_STIR = np.array([0.35, 0.13])[:, None, None]  # degC an hour
 _NOON = 14.5  # the sun's hour at which the day is warmest
 _HUB = HubKind(lag=180, deviation=4.0, memory=360)  # degC
 _REGIME_MEMORY = 36  # hours
@@ -112,6 +114,7 @@ def simulate_weather(
         useless=useless, dead=dead, duplicates=duplicates, driven=driven, rng=planting,
     )  # fmt: skip
 
+    graph = from_grid(rows, columns)  # before the readings take their memory
     values = np.empty((steps, rows, columns, 4), dtype=np.float32)
     with ThreadPoolExecutor(1) as beside:  # it starts no thread before it is given work
         for step in range(steps):
@@ -156,7 +159,7 @@ def simulate_weather(
         hub=plants.hub,
         outages=lost,
     )
-    return Simulation(readings, from_grid(rows, columns), truth)
+    return Simulation(readings, graph, truth)
 
 
 class _Air:
@@ -175,10 +178,12 @@ class _Air:
         self.shape, self._rng = shape, moving
         self.latitude = _NORTH_WEST[0] - _CELL * np.arange(rows)
         self.longitude = _NORTH_WEST[1] + _CELL * np.arange(columns)
-        self.land = 1 / (1 + np.exp(-3 * smooth(rough(shape, ground), 3.0)))
-        self.height = 0.6 * self.land * np.maximum(smooth(rough(shape, ground), 2.0), 0)  # km
+        self._rough = rough = np.empty((2, rows + 16, columns + 16))
+        self.land = 1 / (1 + np.exp(-3 * smooth(rough[:1], 3.0, ground)[0]))
+        self.height = 0.6 * self.land * np.maximum(smooth(rough[:1], 2.0, ground)[0], 0)  # km
         self.wind = Wind(shape, steps, moving)
-        self._warm, self._moist = 2.5 * smooth(rough(shape, moving), 3.0), 0.8 * smooth(rough(shape, moving), 3.0)
+        self._anomalies = smooth(rough, 3.0, moving) * np.array([2.5, 0.8])[:, None, None]
+        self._warm, self._moist = self._anomalies
         self.climate = 16 - 0.55 * (self.latitude[:, None] - self.latitude.mean()) - 6.5 * self.height
         self.season, self.day = 4 + 5 * self.land, 0.8 + 4.0 * self.land
         self._wet_season = 4 + 3 * self.land
@@ -187,6 +192,7 @@ class _Air:
         if clusters > 1:
             self._part(steps, clusters, parting)
         self._ahead: Future[tuple[np.ndarray, np.ndarray]] | None = None
+        self._noise, self._moved, self._room = np.empty((4, *shape)), np.empty((2, *shape)), self.wind.room()
         self._y, self._x = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
         self._east_km = _CELL * _KM_PER_DEGREE * np.cos(np.radians(self.latitude))[:, None]
         self._north_km = _CELL * _KM_PER_DEGREE
@@ -213,18 +219,16 @@ class _Air:
 
         ``beside`` works out the wind of the next hour meanwhile. All chance is drawn here, in order.
         """
-        east, north = self._ahead.result() if self._ahead else self.wind.at(self.wind.next())
-        stirs = [rough(self.shape, self._rng), rough(self.shape, self._rng)]
-        noise = self._rng.standard_normal((4, *self.shape))
+        east, north = self._ahead.result() if self._ahead else self.wind.at(self.wind.next(), self._room)
+        stir = smooth(self._rough, 3.0, self._rng)
+        noise = self._rng.standard_normal(out=self._noise)
         if beside and step + 1 < len(self.wind.mean):
-            self._ahead = beside.submit(self.wind.at, self.wind.next())
+            self._ahead = beside.submit(self.wind.at, self.wind.next(), self._room)
         upwind = np.stack([self._y + 3.6 * north / self._north_km, self._x - 3.6 * east / self._east_km])
-        for field, memory, stir, strength in zip((self._warm, self._moist), _MEMORY, stirs, (0.35, 0.13), strict=True):
-            field[...] = carry(field, upwind)
-            field *= 1 - 1 / memory
-            stir = smooth(stir, 3.0)
-            stir *= strength
-            field += stir
+        carry(self._anomalies, upwind, self._moved)
+        self._anomalies *= _FADING
+        stir *= _STIR
+        self._anomalies += stir
         self._warm -= 0.01 * north
         season = np.cos(2 * np.pi * (step / 24 - 200) / 365.25)
         noon = np.cos(2 * np.pi * ((step + self.longitude[None, :] / 15) % 24 - _NOON) / 24)

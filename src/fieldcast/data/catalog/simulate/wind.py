@@ -37,12 +37,16 @@ class Wind:
         self.strength[row], self.mean[row] = self._now, 3.5 + self._lift
         return row
 
-    def at(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """Wind to the east and to the north in m/s at a row: float64 [rows, columns] twice."""
+    def at(self, row: int, room: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Wind to the east and to the north in m/s at a row: float64 [rows, columns] twice.
+
+        ``room`` from :meth:`room` is overwritten; fresh memory costs as much as the sines.
+        """
+        phase, slope = self.room() if room is None else room
         y, x = np.arange(self.shape[0])[:, None], np.arange(self.shape[1])
-        phase = self._k[:, None, None] * x - self._l[:, None, None] * y  # rows run south
+        np.subtract(self._k[:, None, None] * x, self._l[:, None, None] * y, out=phase)  # rows run south
         phase -= self._pace[:, None, None] * row
-        slope = np.cos(phase)
+        np.cos(phase, out=slope)
         slope *= self.strength[row, 0][:, None, None]
         np.sin(phase, out=phase)
         phase *= self.strength[row, 1][:, None, None]
@@ -53,23 +57,28 @@ class Wind:
         np.subtract(self.mean[row], east, out=east)
         return east, np.einsum("w,wrc->rc", self._k, slope)
 
+    def room(self) -> np.ndarray:
+        """Memory to work in: float64 [2, waves, rows, columns]."""
+        return np.empty((2, _WAVES, *self.shape))
 
-def carry(field: np.ndarray, upwind: np.ndarray) -> np.ndarray:
+
+def carry(fields: np.ndarray, upwind: np.ndarray, room: np.ndarray) -> None:
     """Take over what was at ``upwind`` (in cells), the edge value where that is outside, and diffuse it a little.
 
-    Shapes: field [rows, columns], upwind [2, rows, columns] -> [rows, columns], float64.
+    Shapes: fields [k, rows, columns], in place; upwind [2, rows, columns]; room like fields, to work in; float64.
     """
-    moved = ndimage.map_coordinates(field, upwind, order=1, mode="nearest")
-    return ndimage.gaussian_filter(moved, 0.3, mode="nearest")
+    for field, moved in zip(fields, room, strict=True):
+        ndimage.map_coordinates(field, upwind, order=1, mode="nearest", output=moved)
+    ndimage.gaussian_filter(room, (0, 0.3, 0.3), mode="nearest", output=fields)
 
 
-def rough(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """White noise for :func:`smooth`, with a margin on all sides: float64 [rows + 16, columns + 16]."""
-    return rng.standard_normal((shape[0] + 16, shape[1] + 16))
+def smooth(room: np.ndarray, width: float, rng: np.random.Generator) -> np.ndarray:
+    """Smooth noise of variance about 1 with a correlation length of about ``width`` cells.
 
-
-def smooth(noise: np.ndarray, width: float) -> np.ndarray:
-    """Smooth noise of variance about 1 with a correlation length of about ``width`` cells: float64 [rows, columns]."""
-    noise = ndimage.gaussian_filter(noise, width, mode="wrap")[8:-8, 8:-8]
+    Shapes: room float64 [count, rows + 16, columns + 16], to work in -> a view of it [count, rows, columns].
+    """
+    rng.standard_normal(out=room)
+    ndimage.gaussian_filter(room, (0, width, width), mode="wrap", output=room)
+    noise = room[:, 8:-8, 8:-8]
     noise *= 2 * np.sqrt(np.pi) * width
     return noise
