@@ -1,4 +1,5 @@
-"""Time and memory of the simulators: a city of 100,000 sensors and a region of 99,960 cells, 2,000 steps each.
+"""Time and memory of the simulators over 2,000 steps: a city of 100,000 sensors, and regions of as many readings in four
+channels and of 99,960 cells, four times as many.
 
 python benchmarks/simulators.py [--out FILE] [--steps N]
 """
@@ -21,7 +22,7 @@ from fieldcast.data.catalog.simulate import simulate_city, simulate_weather
 from fieldcast.data.files import write_atomically
 from fieldcast.evaluation.protocol import machine_record, version_record
 
-SECONDS, GIB = 120, 4  # what a city of 100,000 x 2,000 readings may cost
+SECONDS, GIB = 120, 4  # what 100,000 nodes x 2,000 steps may cost
 WORKS = {
     "city": ("simulate_city(100_000, steps=STEPS)", lambda steps: simulate_city(100_000, steps=steps)),
     "city, planted": (
@@ -30,7 +31,11 @@ WORKS = {
             100_000, steps=steps, useless=500, dead=500, duplicates=500, driven=100, own_dynamics=1.0
         ),
     ),
-    "weather": (
+    "weather, as many readings": (
+        "simulate_weather(125, 200, STEPS, missing=0.02)",
+        lambda steps: simulate_weather(125, 200, steps, missing=0.02),
+    ),
+    "weather, four times as many": (
         "simulate_weather(170, 588, STEPS, missing=0.02)",
         lambda steps: simulate_weather(170, 588, steps, missing=0.02),
     ),
@@ -71,12 +76,12 @@ if __name__ == "__main__":
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         measured[name] = json.loads(done.stdout.splitlines()[-1])
         print(name, measured[name], flush=True)
-    city = measured["city"]
     result = {
-        "what": "simulators in fresh processes; seconds of the call, peak of the whole process",
+        "what": "simulators in fresh processes; seconds of the call, peak memory of the whole process; other_load is how many "
+        "processes of others wanted the cores over the minute before",
         "allowed": {"seconds": SECONDS, "peak_gib": GIB},
-        "city_within": city["seconds"] < SECONDS and city["peak_gib"] < GIB,
-        "measured": measured, "load_before": round(load, 2),
+        "within": {n: each["seconds"] < SECONDS and each["peak_gib"] < GIB for n, each in measured.items()},
+        "measured": measured, "other_load": round(load, 2),
         "machine": machine_record(), "versions": version_record(), "command": "python benchmarks/simulators.py",
     }  # fmt: skip
     write_atomically(arguments.out, json.dumps(result, indent=1) + "\n")

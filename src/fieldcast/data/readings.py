@@ -335,8 +335,8 @@ def _first_infinite(values: np.ndarray) -> tuple[int, ...] | None:
 
 
 def _blocks(values: np.ndarray) -> Iterator[slice]:
-    """Rows of ``values`` [time, N, C] some 16 million cells at a time, so that no second mask of the whole is held."""
-    step = max(1, 2**24 // max(1, values[:1].size))
+    """Rows of ``values`` [time, N, C] some 2 million cells at a time, so that no second mask of the whole is held."""
+    step = max(1, 2**21 // max(1, values[:1].size))
     return (slice(begin, begin + step) for begin in range(0, len(values), step))
 
 
