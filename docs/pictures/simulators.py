@@ -289,7 +289,7 @@ def write_picture(figure: Figure, path: Path) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=100, format="png")
     buffer.seek(0)
-    reduced = Image.open(buffer).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    reduced = Image.open(buffer).convert("RGB").quantize(256, kmeans=4, dither=Image.Dither.NONE)
     write_atomically(path, lambda out: reduced.save(out, format="png", optimize=True))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -222,10 +221,13 @@ def write_copies(values: np.ndarray, plants: Plants, lost: list[Outage]) -> tupl
     """Let copies repeat, in place, what they copy, outages too; return all outages in the order of their start."""
     copies, copied = plants.duplicates.tolist()
     values[:, copies] = values[:, copied]
-    own = defaultdict(list)
+    repeated: dict[int, list[Outage]] = {original: [] for original in copied}
+    own = set(copies)
+    lost = [outage for outage in lost if outage.node not in own]  # a copy fails when what it copies does
     for outage in lost:
-        own[outage.node].append(outage)
+        if outage.node in repeated:
+            repeated[outage.node].append(outage)
     for copy, original in zip(copies, copied, strict=True):
-        own[copy] = [outage._replace(node=copy) for outage in own[original]]
-    every = (outage for outages in own.values() for outage in outages)
-    return tuple(sorted(every, key=lambda outage: (outage.start, outage.node)))
+        lost += [outage._replace(node=copy) for outage in repeated[original]]
+    lost.sort(key=lambda outage: (outage.start, outage.node))
+    return tuple(lost)
