@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,21 @@ def number(value: float) -> str:
 
 
 # Tables
+
+
+def speed_table(results: Path) -> str:
+    """What benchmarks/simulators.py measured."""
+    measured = json.loads(results.read_text(encoding="utf-8"))["measured"]
+    rows = []
+    for name, each in measured.items():
+        steps, nodes, channels = each["shape"]
+        size = f"{nodes:,} x {steps:,} x {channels}"
+        cost = {"seconds": f"{each['seconds']:.0f}", "CPU seconds": f"{each['cpu_seconds']:.0f}"}
+        memory = {"readings and mask, GiB": each["readings_and_mask_gib"], "peak, GiB": each["peak_gib"]}
+        rows.append(
+            {"simulated": name, "nodes x steps x channels": size, **cost, **{k: f"{v:.2f}" for k, v in memory.items()}}
+        )
+    return markdown_table(rows)
 
 
 def upright(rows: list[dict[str, Any]]) -> str:

@@ -26,6 +26,7 @@ from likeness import (
     flat,
     kilometres,
     less_its_day,
+    speed_table,
     weather,
     weather_table,
 )
@@ -43,6 +44,7 @@ from fieldcast.reporting.pictures import INK, LINE, SOFT, STYLE, TRAINED
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "simulators.md"
+SPEED = HERE.parents[1] / "benchmarks" / "results" / "simulators.json"
 SIMULATED, REAL = TRAINED[0][0], TRAINED[1][0]  # blue and orange, told apart by everybody
 SPEEDS = {"cmap": "cividis", "vmin": 5, "vmax": 70}
 
@@ -313,5 +315,6 @@ if __name__ == "__main__":
             write_picture(draw_weather(air, month), HERE / "simulated_weather.png")
         paste(PAGE, "city", city_table(shown))
         paste(PAGE, "weather", weather_table(air, month))
+        paste(PAGE, "speed", speed_table(SPEED))
     except (FieldcastError, OSError) as error:
         sys.exit(f"simulators.py: {error}")

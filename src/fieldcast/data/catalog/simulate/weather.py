@@ -38,7 +38,7 @@ _REGIME_MEMORY = 36  # hours
 _LARGE = 20_000  # cells from which a second thread pays
 _LOOKS = (
     Look(12.0, 8.0, -np.inf, (-10.0, 30.0)),
-    Look(70.0, 10.0, 0.0, (0.0, 100.0)),
+    Look(60.0, 10.0, 0.0, (0.0, 100.0)),
     Look(3.5, 4.0, -np.inf, (-10.0, 10.0)),
     Look(0.0, 4.0, -np.inf, (-10.0, 10.0)),
 )  # fmt: skip

@@ -40,7 +40,7 @@ class Wind:
     def at(self, row: int, room: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Wind to the east and to the north in m/s at a row: float64 [rows, columns] twice.
 
-        ``room`` from :meth:`room` is overwritten; fresh memory costs as much as the sines.
+        ``room`` from :meth:`room` is overwritten and spares fresh memory.
         """
         phase, slope = self.room() if room is None else room
         y, x = np.arange(self.shape[0])[:, None], np.arange(self.shape[1])
