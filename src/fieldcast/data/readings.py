@@ -17,6 +17,7 @@ from fieldcast.data.meta import Meta
 from fieldcast.data.timeline import Timeline, clean_timeline
 from fieldcast.errors import FieldcastError, did_you_mean
 
+_BLOCK = 2**21
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Control characters, line separators and half characters: tables of text cannot hold them."""
 
@@ -335,8 +336,8 @@ def _first_infinite(values: np.ndarray) -> tuple[int, ...] | None:
 
 
 def _blocks(values: np.ndarray) -> Iterator[slice]:
-    """Rows of ``values`` [time, N, C] some 2 million cells at a time, so that no second mask of the whole is held."""
-    step = max(1, 2**21 // max(1, values[:1].size))
+    """Rows of ``values`` [time, N, C] some ``_BLOCK`` cells at a time, so that no second mask of the whole is held."""
+    step = max(1, _BLOCK // max(1, values[:1].size))
     return (slice(begin, begin + step) for begin in range(0, len(values), step))
 
 
