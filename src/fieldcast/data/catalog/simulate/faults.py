@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -187,7 +188,9 @@ def lose_blocks(values: np.ndarray, wanted: float, minutes: int, rng: np.random.
     longest = max(1, min(rows // 3, 2 * 24 * 60 // minutes))
     usual = 6 * 60 / minutes
     count = int(2 * wanted / max(1.0, min(usual, longest) / 2)) + 1
-    lasting = np.clip(np.rint(rng.exponential(usual, count)), 1, longest).astype(np.int64)
+    drawn = rng.exponential(usual, count)
+    lasting = np.clip(np.rint(drawn, out=drawn), 1, longest, out=drawn).astype(np.int64)
+    del drawn
     lasting = lasting[np.cumsum(lasting) <= wanted]
     where = rng.integers(0, nodes, len(lasting))
     start = (rng.random(len(lasting)) * (rows - lasting + 1)).astype(np.int64)
@@ -229,5 +232,6 @@ def write_copies(values: np.ndarray, plants: Plants, lost: list[Outage]) -> tupl
             repeated[outage.node].append(outage)
     for copy, original in zip(copies, copied, strict=True):
         lost += [outage._replace(node=copy) for outage in repeated[original]]
-    lost.sort(key=lambda outage: (outage.start, outage.node))
+    lost.sort(key=attrgetter("node"))  # twice, since a key of two would take more memory than the outages
+    lost.sort(key=attrgetter("start"))
     return tuple(lost)
