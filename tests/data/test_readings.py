@@ -23,6 +23,17 @@ def some(rows: int = 6, nodes: int = 3, channels: int = 2, **options: Any) -> Re
     return Readings.from_array(values, **{**HOURLY, **options})
 
 
+def test_readings_are_checked_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fieldcast.data.readings._BLOCK", 4)  # two rows of two nodes
+    values, observed = np.arange(14.0).reshape(7, 2), np.ones((7, 2), dtype=bool)
+    observed[[1, 6], [0, 1]] = False
+    readings = Readings.from_array(values, observed=observed, **HOURLY)
+    assert np.array_equal(readings.values[..., 0], np.where(observed, values, np.nan), equal_nan=True)
+    values[5, 1] = np.inf
+    with pytest.raises(FieldcastError, match="row 5, node 'node1'"):
+        Readings.from_array(values, **HOURLY)
+
+
 def test_an_array_of_two_dimensions_has_one_channel() -> None:
     readings = Readings.from_array(np.ones((4, 3)), **HOURLY)
     assert readings.shape == (4, 3, 1) and readings.channels == ("value",) and readings.targets == ("value",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from fieldcast.data.meta import Meta
 from fieldcast.data.timeline import Timeline, clean_timeline
 from fieldcast.errors import FieldcastError, did_you_mean
 
+_BLOCK = 2**21
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Control characters, line separators and half characters: tables of text cannot hold them."""
 
@@ -113,7 +114,8 @@ class Readings:
             seen &= meta.mask_zeros(values, tuple(names))
         values, seen = timeline.apply(values, seen)
         if not seen.all():
-            np.copyto(values, np.float32(np.nan), where=~seen)
+            for rows in _blocks(values):
+                np.copyto(values[rows], np.float32(np.nan), where=~seen[rows])
         return cls._build(values, seen, timeline, node_ids, names, coordinates, grid, meta, source)
 
     @classmethod
@@ -325,12 +327,18 @@ def _labels(given: Sequence[object] | None, count: int, what: str, source: str) 
 
 
 def _first_infinite(values: np.ndarray) -> tuple[int, ...] | None:
-    """Row, node and channel of the first infinite value, or None; block by block, so that no second mask is held."""
-    for begin in range(0, len(values), 4096):
-        places = np.argwhere(np.isinf(values[begin : begin + 4096]))
+    """Row, node and channel of the first infinite value, or None."""
+    for rows in _blocks(values):
+        places = np.argwhere(np.isinf(values[rows]))
         if len(places):
-            return begin + int(places[0][0]), int(places[0][1]), int(places[0][2])
+            return rows.start + int(places[0][0]), int(places[0][1]), int(places[0][2])
     return None
+
+
+def _blocks(values: np.ndarray) -> Iterator[slice]:
+    """Rows of ``values`` [time, N, C] some ``_BLOCK`` cells at a time, so that no second mask of the whole is held."""
+    step = max(1, _BLOCK // max(1, values[:1].size))
+    return (slice(begin, begin + step) for begin in range(0, len(values), step))
 
 
 def _check_targets(meta: Meta, channels: list[str], source: str) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TRAINED = (("#1b68b3", "-", "o"), ("#c2510c", "--", "s"), ("#11805a", ":", "^"), ("#8a43a8", "-.", "D"))
 BASELINES = (("#4f5964", ":", "o"), ("#77818c", "--", "s"), ("#5f7183", "-.", "^"), ("#8a8078", (0, (1, 3)), "D"))
 INK, SOFT, LINE = "#171b21", "#5a6470", "#dfe3e8"
-_STYLE = {
+STYLE = {
     "font.size": 9,
     "text.color": INK,
     "axes.labelcolor": SOFT,
@@ -58,7 +58,7 @@ def score_picture(folder: str | Path, out_png: str | Path, target: str | None = 
     shown: str = targets[0] if target is None else target
     if shown not in targets:
         raise FieldcastError(f"there is no target '{shown}' in {run.path}: choose one of {', '.join(targets)}.")
-    with rc_context(_STYLE):  # pyright: ignore[reportArgumentType]
+    with rc_context(STYLE):  # pyright: ignore[reportArgumentType]
         figure = Figure(figsize=(11, 4), layout="constrained", facecolor="white")
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.6))
         looks = _looks(run.scores["models"])
@@ -85,7 +85,7 @@ def comparison_picture(comparison: Comparison, out_png: str | Path) -> Path:
     rows = [each for each in comparison.models if each.difference is not None]
     if not rows:
         raise FieldcastError("there is nothing to draw: compare at least two models.")
-    with rc_context(_STYLE):  # pyright: ignore[reportArgumentType]
+    with rc_context(STYLE):  # pyright: ignore[reportArgumentType]
         figure = Figure(figsize=(8, 1.2 + 0.36 * len(rows)), layout="constrained", facecolor="white")
         axes = figure.subplots()
         axes.axvline(0, color=INK, linewidth=1)

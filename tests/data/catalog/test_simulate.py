@@ -1,4 +1,4 @@
-"""Simulated data is reproducible, behaves like what it simulates, and tells the truth about itself."""
+"""A simulated city is reproducible, behaves like what it simulates, and tells the truth about itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fieldcast.data.catalog.simulate import Simulation, simulate_city, simulated_city, simulated_weather
+from fieldcast.data.catalog.simulate import Simulation, simulate_city, simulated_city
 from fieldcast.errors import FieldcastError
 
 
@@ -15,6 +15,12 @@ from fieldcast.errors import FieldcastError
 def week() -> Simulation:
     """A week in a city of the size of a small dataset, without incidents or missing cells."""
     return simulate_city(120, 7, missing=0, incidents=0)
+
+
+@pytest.fixture(scope="module")
+def busy() -> Simulation:
+    """A week with many incidents."""
+    return simulate_city(120, 7, missing=0, incidents=0.1, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +137,8 @@ def test_congestion_travels_upstream(week: Simulation) -> None:
     assert total[lags > 0].sum() > 2 * total[lags < 0].sum()
 
 
-def test_queues_stand_upstream_of_an_incident() -> None:
-    city = simulate_city(120, 7, missing=0, incidents=0.1, seed=1)
+def test_queues_stand_upstream_of_an_incident(busy: Simulation) -> None:
+    city = busy
     calm = simulate_city(120, 7, missing=0, incidents=0, seed=1)
     before, after = [], []
     for event in city.truth.incidents:
@@ -237,6 +243,80 @@ def test_own_dynamics_are_those_that_the_truth_names() -> None:
     assert not plain.truth.own_dynamics.any()
 
 
+def test_sensors_gains_are_seen_where_traffic_is_free(week: Simulation) -> None:
+    slot = np.arange(len(speeds(week))) % 288
+    night = np.median(speeds(week)[(slot >= 24) & (slot < 54)], axis=0)  # 2:00 to 4:30
+    shown = night / week.truth.free_speed
+    assert np.corrcoef(shown, week.truth.gain)[0, 1] > 0.9
+    assert np.std(shown / week.truth.gain) < 0.5 * np.std(week.truth.gain)
+
+
+def test_congestion_stands_at_and_before_bottlenecks(week: Simulation) -> None:
+    near, following = week.truth.bottleneck.copy(), week.truth.following
+    upstream = np.flatnonzero(following >= 0)
+    near[upstream] |= week.truth.bottleneck[following[upstream]]
+    slow = (speeds(week) < 40).mean(axis=0)
+    assert (~near).sum() > 5 and slow[near].mean() > 2 * slow[~near].mean()
+
+
+def test_incidents_slow_their_road_and_the_one_before_it(busy: Simulation) -> None:
+    speed, following, change = speeds(busy), busy.truth.following, {"here": [], "before": [], "behind": []}
+    for node, start, end, left in busy.truth.incidents:
+        before = np.flatnonzero(following == node)
+        if len(before) and following[node] >= 0 and left < 0.5 and end - start >= 6 and start >= 12:
+            for where, place in {"here": node, "before": before[0], "behind": following[node]}.items():
+                earlier, meanwhile = speed[start - 6 : start, place], speed[start + 3 : end, place]
+                change[where].append(meanwhile.mean() - earlier.mean())
+    assert len(change["here"]) > 10
+    assert np.mean(change["here"]) < -5 and np.mean(change["before"]) < -15 and np.mean(change["behind"]) > -5
+
+
+@pytest.mark.parametrize("clusters", [2, 3])
+def test_clusters_are_found_by_correlation(clusters: int) -> None:
+    """Weekday profiles of flow are most like those of the sensors of the same cluster."""
+    city = simulate_city(80, 7, missing=0, incidents=0, flow=True, clusters=clusters)
+    working = city.readings.values[..., 1].reshape(7, 24, 12, 80)[[0, 4, 5, 6]]
+    likeness = np.corrcoef(np.log1p(working.mean(axis=(0, 2))).T)
+    np.fill_diagonal(likeness, np.nan)
+    of = city.truth.cluster
+    mean = np.stack([np.nanmean(likeness[:, of == cluster], axis=1) for cluster in range(clusters)], axis=1)
+    assert (mean.argmax(axis=1) == of).mean() > 0.95
+
+
+def test_the_hub_is_found_in_the_readings_by_its_lag() -> None:
+    city = simulate_city(30, 7, driven=5, missing=0, seed=3)
+    hub, change = city.truth.hub, np.diff(speeds(city), axis=0)
+    assert hub is not None
+    driver, rows = change[:-12, hub.node], len(change) - 12
+    for node in range(30):
+        likeness = [np.corrcoef(driver, change[lag : rows + lag, node])[0, 1] for lag in range(1, 12)]
+        assert (1 + int(np.argmax(likeness)) == hub.lag and max(likeness) > 0.12) == (node in hub.driven), node
+
+
+def test_own_dynamics_show_in_the_autocorrelation_of_the_readings() -> None:
+    """At 8 rows, beyond the reach of noise and drift, nodes differ as their coefficients (a, b) say."""
+    city = simulate_city(40, 10, own_dynamics=3.0, missing=0, incidents=0, seed=3)
+    night = speeds(city).reshape(10, 288, 40)[:, :72]
+    night = night - night.mean(axis=1, keepdims=True)
+    seen = (night[:, 8:] * night[:, :-8]).sum(axis=(0, 1)) / np.square(night).sum(axis=(0, 1))
+    a, b = city.truth.own_dynamics
+    expected = [np.ones(40), a / (1 - b)]
+    for _ in range(7):
+        expected.append(a * expected[-1] + b * expected[-2])
+    assert np.corrcoef(seen, expected[8])[0, 1] > 0.85
+
+
+def test_outages_are_the_missing_blocks() -> None:
+    city = simulate_city(60, steps=900, missing=0.05, outages=1.0)
+    lost, told = ~city.readings.observed[..., 0], np.zeros((900, 60), dtype=bool)
+    for outage in city.truth.outages:
+        told[outage.start : outage.end, outage.node] = True
+    assert lost[told].all() and told.sum() > 0.9 * lost.sum()
+    length = 4  # of cells lost one by one, hardly ever so many follow each other
+    block, known = (np.lib.stride_tricks.sliding_window_view(m, length, axis=0) for m in (lost, told))
+    assert not (block.all(axis=-1) & ~known.any(axis=-1)).any()
+
+
 def test_clusters_are_as_many_as_asked() -> None:
     assert set(simulate_city(200, steps=2, clusters=4).truth.cluster) == {0, 1, 2, 3}
 
@@ -251,7 +331,7 @@ def test_planting_leaves_the_other_sensors_as_they_are() -> None:
 @pytest.mark.parametrize("missing", [0.0, 0.02, 0.3])
 @pytest.mark.parametrize("outages", [0.0, 0.5, 1.0])
 def test_as_much_is_missing_as_asked(missing: float, outages: float) -> None:
-    city = simulate_city(60, 7, missing=missing, outages=outages)
+    city = simulate_city(60, steps=900, missing=missing, outages=outages)
     share = 1 - city.readings.observed.mean()
     assert share == pytest.approx(missing, rel=0.25, abs=1e-3)
     assert bool(city.truth.outages) == (missing > 0 and outages > 0)
@@ -314,54 +394,3 @@ def test_what_cannot_be_simulated_is_refused_in_a_sentence(options: dict, said: 
     with pytest.raises(FieldcastError, match=r"give|plant") as caught:
         simulate_city(**({"nodes": 4, "days": 1} | options))
     assert said in str(caught.value)
-
-
-# Weather
-
-
-def test_weather_is_a_grid_with_units_and_the_same_bits() -> None:
-    readings = simulated_weather(5, 7, 48, seed=1)
-    assert readings.shape == (48, 35, 4) and readings.grid == (5, 7) and readings.frequency == "1h"
-    assert readings.targets == ("temperature",) and readings.unit("temperature") == "degC"
-    assert readings.meta.name == "simulated_weather" and readings.meta.role.startswith("simulated")
-    assert readings.coordinates is not None and readings.coordinates[0, 0] > readings.coordinates[-1, 0]
-    assert readings.hash == simulated_weather(5, 7, 48, seed=1).hash != simulated_weather(5, 7, 48, seed=2).hash
-
-
-def test_weather_has_days_seasons_and_neighbours() -> None:
-    readings = simulated_weather(6, 8, 24 * 366)
-    temperature, humidity = readings.values[..., 0], readings.values[..., 1]
-    hours = temperature.reshape(366, 24, -1).mean(axis=(0, 2))
-    assert hours[14:19].min() > hours[3:8].max() + 1
-    assert temperature[24 * 180 : 24 * 210].mean() > temperature[: 24 * 30].mean() + 5
-    assert humidity.min() >= 0 and humidity.max() <= 100
-    daily = temperature - temperature.reshape(366, 24, -1).mean(axis=0)[np.arange(len(temperature)) % 24]
-    field = np.diff(daily.reshape(366, 24, 6, 8).mean(axis=1), axis=0)
-    near = np.corrcoef(field[:, 2, 2], field[:, 2, 3])[0, 1]
-    assert near > 0.8 and near > np.corrcoef(field[:, 0, 0], field[:, 5, 7])[0, 1]
-
-
-def test_what_the_wind_brings_was_upwind_before() -> None:
-    """In the mean wind from the west, the field of some hours ago fits best when shifted to the east."""
-    readings = simulated_weather(16, 24, 24 * 30, seed=3)
-    field = readings.values.reshape(-1, 16, 24, 4)
-    anomaly = field[..., 0] - field[..., 0].mean(axis=0)
-    anomaly = anomaly - anomaly.mean(axis=(1, 2), keepdims=True)
-    wind = field[..., 2].mean(axis=(1, 2))
-    rows = np.flatnonzero(wind[:-4] > 4)
-    east, west = (np.mean(anomaly[rows + 4, :, 4 + shift : 20 + shift] * anomaly[rows, :, 4:20]) for shift in (2, -2))
-    assert len(rows) > 50 and east > west
-
-
-@given(rows=st.integers(1, 4), columns=st.integers(1, 4), steps=st.integers(1, 5), seed=st.integers(0, 2**32))
-@settings(max_examples=20, deadline=None)
-def test_any_small_weather(rows: int, columns: int, steps: int, seed: int) -> None:
-    readings = simulated_weather(rows, columns, steps, seed, missing=0.2)
-    assert readings.shape == (steps, rows * columns, 4)
-    assert np.isfinite(readings.values[readings.observed]).all()
-
-
-@pytest.mark.parametrize("options", [{"rows": 0}, {"steps": 0}, {"missing": -0.1}, {"rows": 171}, {"seed": -1}])
-def test_weather_that_cannot_be_simulated_is_refused(options: dict) -> None:
-    with pytest.raises(FieldcastError, match="give"):
-        simulated_weather(**({"rows": 3, "columns": 3, "steps": 2} | options))

@@ -8,7 +8,17 @@ import numpy as np
 import pandas as pd
 
 from fieldcast.data.catalog.simulate.demand import TICKS_PER_DAY, Demand, lay_out
-from fieldcast.data.catalog.simulate.faults import apply_plants, draw_incidents, draw_plants, lose_readings
+from fieldcast.data.catalog.simulate.faults import (
+    HubKind,
+    Look,
+    OwnDynamics,
+    apply_plants,
+    check_options,
+    draw_incidents,
+    draw_plants,
+    lose_readings,
+    write_copies,
+)
 from fieldcast.data.catalog.simulate.roads import lay_roads
 from fieldcast.data.catalog.simulate.traffic import TICK, Traffic
 from fieldcast.data.catalog.simulate.truth import Incident, Simulation, Truth
@@ -21,6 +31,7 @@ _START = "2024-01-04"  # a Thursday, so that whole weeks end, and are tested, on
 _SCALE = {"mph": 1.0, "km/h": 1.609344}
 _LOWEST, _HIGHEST = 1.0, 74.0  # mph, what the sensors can show
 _LANES = 7600.0  # vehicles per hour on a carriageway at capacity
+_HUB = HubKind(lag=30, deviation=7.0, memory=45)  # mph
 
 
 def simulated_city(
@@ -58,7 +69,7 @@ def simulate_city(
     duplicates: int = 0,
     driven: int = 0,
     own_dynamics: float = 0.0,
-) -> Simulation:
+) -> Simulation[Truth]:
     """Simulate the sensors of a fictitious city from Thursday, 4 January 2024, and tell the truth about them.
 
     Vehicles enter roads by weekly demand, pass from sensor to sensor by a cell transmission model
@@ -90,11 +101,11 @@ def simulate_city(
     """
     minutes = _minutes(frequency)
     rows = int(days * 24 * 60 // minutes) if steps is None else steps
-    _check(nodes, rows, missing, outages, incidents, unit, own_dynamics)
-    _check_counts(useless=useless, dead=dead, duplicates=duplicates, driven=driven)
-    if clusters < 1 or seed < 0:
-        name, value, least = ("seed", seed, 0) if seed < 0 else ("clusters", clusters, 1)
-        raise FieldcastError(f"{name} is {value!r}: give a whole number of {least} or more.")
+    _check(nodes, rows, incidents, unit)
+    check_options(
+        missing, outages, own_dynamics, clusters, seed,
+        useless=useless, dead=dead, duplicates=duplicates, driven=driven,
+    )  # fmt: skip
     scale = _SCALE[unit]
     # A stream for each part, so that an option changes nothing but what it is about.
     streams = np.random.default_rng(seed).spawn(10)
@@ -107,9 +118,9 @@ def simulate_city(
     demand = Demand(roads, layout, clusters, rows * span, asking)
     events = draw_incidents(nodes, rows * span, incidents / TICKS_PER_DAY, failing)
     sensors = _Sensors(nodes, minutes, sensing, counting)
-    own = _OwnDynamics(nodes, own_dynamics / scale, living)
+    own = OwnDynamics(nodes, own_dynamics / scale, living)
     plants = draw_plants(
-        roads.following, rows, minutes, scale,
+        roads.following, rows, minutes, scale, _HUB,
         useless=useless, dead=dead, duplicates=duplicates, driven=driven, rng=planting,
     )  # fmt: skip
 
@@ -127,13 +138,11 @@ def simulate_city(
         values[row, :, 0] = np.clip(speed, _LOWEST, _HIGHEST) * scale
         if flow:
             values[row, :, 1] = sensors.flow(passed)
-    apply_plants(values, plants, _LOWEST * scale, _HIGHEST * scale, planting)
+    highest = _HIGHEST * scale
+    looks = (Look(0.75 * highest, 0.12 * highest, 0, (0, 0.75 * highest)), Look(3500.0, 900.0, 0, (0, 3500.0)))
+    apply_plants(values, plants, _LOWEST * scale, highest, looks[: 1 + flow], planting)
     lost = lose_readings(values, missing, outages, minutes, losing)
-    copies, copied = plants.duplicates
-    values[:, copies] = values[:, copied]
-    lost = [outage for outage in lost if outage.node not in copies]
-    for copy, original in plants.duplicates.T.tolist():
-        lost += [outage._replace(node=copy) for outage in lost if outage.node == original]
+    lost = write_copies(values, plants, lost)
 
     meta = Meta(
         name="simulated_city",
@@ -148,10 +157,9 @@ def simulate_city(
         values, start=_START, frequency=frequency, nodes=roads.names, channels=("speed", "flow")[: 1 + flow],
         coordinates=roads.coordinates, meta=meta, source="the simulated city", copy=False,
     )  # fmt: skip
-    planted = np.stack([own.first, own.second]) * np.float32(own_dynamics > 0)
-    planted[:, np.concatenate([plants.useless, plants.dead])] = 0
-    for array in (sensors.gain, sensors.free_speed, planted):  # what a copy shows is what the copied sensor made
-        array[..., copies] = array[..., copied]
+    copies, copied = plants.duplicates
+    for array in (sensors.gain, sensors.free_speed):  # what a copy shows is what the copied sensor made
+        array[copies] = array[copied]
     truth = Truth(
         gain=sensors.gain,
         free_speed=sensors.free_speed * np.float32(scale),
@@ -162,10 +170,10 @@ def simulate_city(
         useless=plants.useless,
         dead=plants.dead,
         duplicates=plants.duplicates,
-        own_dynamics=planted,
+        own_dynamics=own.told(plants),
         hub=plants.hub,
         incidents=tuple(Incident(e.node, e.start // span, -(-e.end // span), e.capacity_left) for e in events),
-        outages=tuple(sorted(lost, key=lambda outage: (outage.start, outage.node))),
+        outages=lost,
     )
     return Simulation(readings, roads.graph, truth)
 
@@ -218,25 +226,6 @@ class _Capacity:
         return self._left * np.maximum(1 + self._chance, 0.1)
 
 
-class _OwnDynamics:
-    """A damped oscillation for each node: x_t = a x_{t-1} + b x_{t-2} + noise, poles r exp(+-i 2 pi / period)."""
-
-    def __init__(self, nodes: int, deviation: float, rng: np.random.Generator):
-        radius, period = rng.uniform(0.90, 0.98, nodes), rng.uniform(6, 48, nodes)
-        first, second = 2 * radius * np.cos(2 * np.pi / period), -(radius**2)
-        variance = (1 - second) / ((1 + second) * ((1 - second) ** 2 - first**2))  # for noise of variance 1
-        self.first, self.second = first.astype(np.float32), second.astype(np.float32)
-        self._noise = (deviation / np.sqrt(variance)).astype(np.float32)
-        self._state = np.zeros((2, nodes), dtype=np.float32)
-        self._rng = rng
-
-    def next(self) -> np.ndarray:
-        noise = self._noise * self._rng.standard_normal(len(self._noise), dtype=np.float32)
-        now = self.first * self._state[0] + self.second * self._state[1] + noise
-        self._state = np.stack([now, self._state[0]])
-        return now
-
-
 def _minutes(frequency: str) -> int:
     """The step in minutes, a multiple of a tick that divides a day."""
     try:
@@ -251,24 +240,10 @@ def _minutes(frequency: str) -> int:
     return int(minutes)
 
 
-def _check(
-    nodes: int, rows: int, missing: float, outages: float, incidents: float, unit: str, own_dynamics: float
-) -> None:
+def _check(nodes: int, rows: int, incidents: float, unit: str) -> None:
     if nodes < 1 or rows < 1:
         raise FieldcastError(f"a city of {nodes} nodes and {rows} rows cannot be simulated: give 1 or more of each.")
-    if not 0 <= missing < 1:
-        raise FieldcastError(f"missing is {missing!r}: give the share of cells that are missing, from 0 to below 1.")
-    if not 0 <= outages <= 1:
-        raise FieldcastError(f"outages is {outages!r}: give the share of the missing cells in blocks, from 0 to 1.")
     if not 0 <= incidents <= 24:
         raise FieldcastError(f"incidents is {incidents!r}: give how many a sensor sees a day, from 0 to 24.")
-    if not 0 <= own_dynamics < np.inf:
-        raise FieldcastError(f"own_dynamics is {own_dynamics!r}: give a standard deviation of 0 or more.")
     if unit not in _SCALE:
         raise FieldcastError(f"there is no unit '{unit}' of speed{did_you_mean(unit, _SCALE)}: give mph or km/h.")
-
-
-def _check_counts(**counts: int) -> None:
-    for name, count in counts.items():
-        if count < 0:
-            raise FieldcastError(f"{name} is {count}: give how many sensors to plant, 0 or more.")
