@@ -201,9 +201,19 @@ def read_lines(path: str | Path) -> list[dict[str, Any]]:
 
 
 def lines_of(experiment: Experiment, path: str | Path) -> list[dict[str, Any]]:
-    """The finished runs of a file that are the experiment's as it stands, in its order."""
+    """The finished runs of a file that are the experiment's as it stands, in its order.
+
+    A model of which a seed is not run yet on a dataset is left out there: a mean over fewer seeds is not what the
+    experiment asks for.
+    """
     found = {line["key"]: line for line in read_lines(path)}
-    return [found[job.key] for job in experiment.jobs if job.key in found]
+    unfinished = {_setting(job) for job in experiment.jobs if job.key not in found}
+    return [found[job.key] for job in experiment.jobs if _setting(job) not in unfinished]
+
+
+def _setting(job: Job) -> str:
+    """All of a run but its seed."""
+    return json.dumps([job.dataset, job.windows, job.backbone, job.hyper, job.training], sort_keys=True)
 
 
 def _open(path: Path, settings: Mapping[str, Any]) -> Windows:
