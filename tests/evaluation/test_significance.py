@@ -39,11 +39,15 @@ def test_equal_models_are_no_discovery() -> None:
     rejected = 0
     for seed in range(40):
         rng, target, days = world(days=20, seed=seed)
-        one, other = (sums(target + rng.normal(size=target.shape), target, days) for _ in range(2))
-        p = paired_difference([one], [other], draws=400).p
+        day = rng.normal(size=(20, 1, 1, 1)).repeat(8, axis=0)  # hard days, hard for every seed
+        one, other = (
+            [sums(target + day * sign + rng.normal(size=target.shape), target, days) for _ in range(3)]
+            for sign in (1, -1)
+        )
+        p = paired_difference(one, other, draws=400).p
         assert p is not None
         rejected += p < 0.05
-    assert rejected <= 7  # 5 % of 40 is 2; a bootstrap over 20 days is a little liberal
+    assert rejected <= 6  # 5 % of 40 is 2; a bootstrap over 20 days is a little liberal
 
 
 def test_few_days_give_the_size_alone() -> None:
@@ -86,11 +90,22 @@ def test_holm_by_hand() -> None:
     assert holm([0.9, 0.8]) == [1.0, 1.0]
 
 
-def test_the_block_is_as_long_as_the_horizon() -> None:
-    assert block_of(12, 342, 342) == 12  # twelve days ahead, a window a day
+def test_the_block_is_as_long_as_two_horizons() -> None:
+    assert block_of(12, 342, 342) == 24  # twelve days ahead, a window a day
     assert block_of(12, 868, 19) == 1  # six hours
-    assert block_of(48, 24 * 30 - 60, 30) == 2  # two days of hours
-    assert block_of(1, 1, 1) == 1
+    assert block_of(48, 24 * 30 - 60, 30) == 5  # two days of hours, in a part of 27.5 days
+    assert block_of(1, 1, 1) == 2
+
+
+def test_copies_of_a_seed_make_no_more_days() -> None:
+    """Three seeds alike know no more than one: the interval stays as wide."""
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=(1, 60, 2)) + 5
+    counts, base = np.ones(one.shape), np.full(one.shape, 5.0)
+    alone = bootstrap_difference(one, base, counts)
+    copies = bootstrap_difference(*(np.repeat(each, 3, axis=0) for each in (one, base, counts)))
+    assert alone.high is not None and alone.low is not None and copies.high is not None and copies.low is not None
+    assert copies.high - copies.low == pytest.approx(alone.high - alone.low, rel=0.05)
 
 
 def test_blocks_widen_the_interval_of_days_that_err_alike() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from fieldcast.training import TrainingOptions
 from fieldcast.training.fitting import fit
 from fieldcast.workflows.scoring import score
 from tests.tiny import tiny_readings, tiny_windows
+from tests.training.common import at_moment
 
 
 def windows() -> Windows:
@@ -40,6 +43,8 @@ if __name__ == "__main__":
     exact = score(create("gcn_gru", data, seed=0, width=4).double(), data, batch_size=10)
     # A buffer that is not saved, like the supports of a graph, must not travel: each process keeps its own.
     forecaster.register_buffer("mark", torch.tensor(float(processes.rank())), persistent=False)
+    if "--told" in sys.argv and processes.rank() == 1:  # one of the processes is told, all leave
+        at_moment("step:8", lambda: os.kill(os.getpid(), signal.SIGTERM))
     history = fit(forecaster, data, options, folder=folder / "train", resume="--resume" in sys.argv)
     assert float(forecaster.mark) == processes.rank(), "buffers were broadcast"
     last = score(forecaster, data, batch_size=10)

@@ -74,6 +74,19 @@ def test_training_with_the_same_mini_batches_gives_the_same_weights(both: tuple[
     np.testing.assert_allclose(numbers(result(both[1])["after"]), numbers(result(both[0])["after"]), rtol=1e-4)
 
 
+@pytest.mark.slow
+def test_one_process_is_told_to_stop_and_the_resume_of_all_is_bit_equal(
+    both: tuple[Path, Path], tmp_path: Path
+) -> None:
+    told = python(*TORCHRUN, "-m", "tests.training.shared", str(tmp_path), "--told")
+    assert told.returncode != 0 and "told to stop (SIGTERM) and did so after step 9" in told.stderr
+    again = python(*TORCHRUN, "-m", "tests.training.shared", str(tmp_path), "--resume")
+    assert again.returncode == 0, again.stderr[-3000:]
+    one, two = (load_file(folder / "model" / "model.safetensors") for folder in (both[1], tmp_path))
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+    assert result(tmp_path)["rows"] == result(both[1])["rows"]
+
+
 def test_the_sample_of_forecasts_is_whole(both: tuple[Path, Path]) -> None:
     one, two = (np.array(numbers(result(folder)["sample"])) for folder in both)
     assert np.isfinite(one).any()
@@ -97,7 +110,11 @@ def test_the_command_under_torchrun(tmp_path: Path) -> None:
     scores = [json.loads((tmp_path / out / "scores.json").read_text())["models"] for out in ("run", "alone")]
     assert [model["name"] for model in scores[0]] == ["stid", "last_value"]
     np.testing.assert_allclose(numbers(scores[0][1]["summary"]), numbers(scores[1][1]["summary"]), rtol=1e-10)
-    assert python("-m", "fieldcast.cli.__main__", "evaluate", "run", folder=tmp_path).returncode == 0
+    words = ("-m", "fieldcast.cli.__main__", "evaluate", "run", "--json")
+    evaluated = [python(*launcher, *words, folder=tmp_path) for launcher in ((), TORCHRUN)]
+    assert [each.returncode for each in evaluated] == [0, 0]
+    found = [numbers(json.loads(each.stdout)["models"][1]["summary"]) for each in evaluated]
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-10)
     odd = python(*command, "odd", "--batch-size", "15", folder=tmp_path)
     assert odd.returncode != 0 and "cannot be shared evenly by 2 processes" in odd.stderr
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from fieldcast.errors import FieldcastError
+from fieldcast.errors import Diverged, FieldcastError, Terminated
+from fieldcast.training import fitting
 from fieldcast.workflows import experiment
 from fieldcast.workflows.experiment import lines_of, read_experiment, read_lines, run_experiment
 from tests.tiny import write_csv
@@ -77,6 +78,27 @@ def test_every_run_is_a_line_with_its_protocol(place: Path, capsys: pytest.Captu
         stid["scores"]["channels"]["value"]["mean"]["mae"] > 0 and "per_node" not in stid["scores"]["channels"]["value"]
     )
     assert stid["epochs"] == 1 and stid["parameters"] > 0 and stid["command"].startswith("python experiments/run.py")
+
+
+@pytest.mark.parametrize(("error", "lines"), [(Terminated("told to stop."), 2), (Diverged("not finite."), 4)])
+def test_being_told_to_stop_is_no_result_and_diverging_is_one(
+    error: FieldcastError, lines: int, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = fitting.fit
+
+    def fit(forecaster: Any, *rest: Any, **named: Any) -> Any:
+        if forecaster.backbone.trainable:
+            raise error
+        return original(forecaster, *rest, **named)
+
+    monkeypatch.setattr(fitting, "fit", fit)
+    if isinstance(error, Terminated):
+        with pytest.raises(Terminated):
+            run(place)
+    else:
+        run(place)
+    found = read_lines(place / "results" / "tiny.jsonl")
+    assert len(found) == lines and all("scores" in line or "note" in line for line in found)
 
 
 def test_finished_lines_are_not_run_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +188,7 @@ def test_all_channels(place: Path) -> None:
         ({"published": [{"model": "a"}]}, "lacks 'dataset'"),
         ({"published": [{**PAPER, "mae": 1}]}, "unknown key 'mae'"),
         ({"published": [{**PAPER, "average": "both"}]}, "the average 'both'"),
+        ({"published": [{**PAPER, "horizon": 9}]}, "no run like that"),
     ],
 )
 def test_a_mistake_in_the_file_is_told(change: dict[str, Any], said: str, place: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from fieldcast.errors import FieldcastError
 from fieldcast.workflows.experiment import Experiment, Published, read_lines, run_experiment
 from fieldcast.workflows.tables import as_markdown, markdown_table, summary_markdown
 from tests.tiny import write_csv
@@ -100,6 +101,24 @@ def test_differences_are_paired_by_day(lines: list[dict[str, Any]]) -> None:
     size = pooled["last_value"][0] - sum(pooled["stid"]) / 2
     row = [line for line in text.splitlines() if line.startswith("| last_value")]
     assert any(f"{size:+.3f}" in line for line in row), (size, row)
+
+
+def test_a_model_with_a_seed_that_failed_has_a_note_and_no_mean(lines: list[dict[str, Any]]) -> None:
+    failed = [
+        {key: value for key, value in line.items() if key != "scores"} | {"note": "the loss is not finite."}
+        if (line["dataset"], line["backbone"], line["seed"]) == ("a.csv", "stid", 1)
+        else line
+        for line in lines
+    ]
+    text = as_markdown(TINY, failed).split("## b.csv")[0]
+    assert "| stid" not in text and "- stid: the loss is not finite." in text
+
+
+def test_lines_of_other_data_are_not_mixed(lines: list[dict[str, Any]]) -> None:
+    mixed = [line | {"protocol": {**line["protocol"], "dataset_hash": "0"}} if line.get("seed") else line
+             for line in lines]  # fmt: skip
+    with pytest.raises(FieldcastError, match=r"the lines of a\.csv are of different data"):
+        as_markdown(TINY, mixed)
 
 
 def test_a_dataset_with_several_horizons_has_a_row_for_each(lines: list[dict[str, Any]]) -> None:

@@ -17,8 +17,11 @@ from torch import Tensor
 from fieldcast.errors import FieldcastError
 
 
-def begin() -> None:
-    """Join the processes that torchrun started (it sets RANK, WORLD_SIZE and where they meet)."""
+def begin(accelerator: str = "auto") -> None:
+    """Join the processes that torchrun started (it sets RANK, WORLD_SIZE and where they meet).
+
+    Each takes the GPU of its LOCAL_RANK, unless there is none or ``accelerator`` is ``cpu``.
+    """
     wanted = os.environ.get("WORLD_SIZE", "1")
     if wanted == "1" or not distributed.is_available() or distributed.is_initialized():
         return
@@ -27,9 +30,21 @@ def begin() -> None:
             f"the environment asks for WORLD_SIZE={wanted} processes but names no RANK: start them with torchrun, or "
             "unset WORLD_SIZE."
         )
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    if on_gpu:
+        local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if local >= gpus:
+            raise FieldcastError(
+                f"more processes than GPUs were started here ({gpus}): give a smaller --nproc-per-node, or the "
+                "accelerator cpu."
+            )
+        torch.cuda.set_device(local)
+    try:
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+    except (ValueError, RuntimeError) as error:
+        raise FieldcastError(
+            f"the {wanted} processes cannot meet ({' '.join(str(error).split())[:120]}): start them with torchrun."
+        ) from None
 
 
 def rank() -> int:

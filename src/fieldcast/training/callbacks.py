@@ -47,6 +47,7 @@ class Watch(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, TrainingModule)
+        pl_module.check()  # before the sum of losses begins anew
         epoch, scores = trainer.current_epoch, pl_module.scores
         if scores["selection"] < self.best:
             self.best, self.best_epoch = scores["selection"], epoch

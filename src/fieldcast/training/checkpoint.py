@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ class AtomicCheckpointIO(CheckpointIO):
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         try:
             return torch.load(path, map_location="cpu" if map_location is None else map_location, weights_only=True)
-        except Exception:
+        except OSError:  # a disk that does not answer is no damage
+            raise
+        except (RuntimeError, ValueError, LookupError, EOFError, AttributeError, pickle.UnpicklingError):
             raise FieldcastError(f"the checkpoint {path} is damaged: remove it and train again.") from None
 
     def remove_checkpoint(self, path: Any) -> None:
@@ -79,6 +82,7 @@ class Resumable(pl.Callback):
         assert isinstance(module, TrainingModule)
         if self.path is not None:
             module.check()
+            module.check_weights()
             trainer.save_checkpoint(self.path)
 
     def leave_if_told(self, trainer: pl.Trainer) -> None:
@@ -87,9 +91,9 @@ class Resumable(pl.Callback):
 
     def leave(self, trainer: pl.Trainer) -> None:
         saved = "nothing is saved, for no folder was given" if self.path is None else f"saved as {self.path}"
+        mend = "train again" if self.path is None else "resume to go on"
         raise Terminated(
-            f"training was told to stop (SIGTERM) and did so after step {trainer.global_step}, {saved}: resume to go "
-            "on."
+            f"training was told to stop (SIGTERM) and did so after step {trainer.global_step}, {saved}: {mend}."
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def fit(
     with the same weights as one process would (but for rounding, and for what dropout draws); the first writes.
     """
     options = options or TrainingOptions()
-    processes.begin()
+    processes.begin(options.accelerator)
     windows = windows.under(forecaster.form)
     backbone = forecaster.backbone
     if not backbone.trainable and not any(p.requires_grad for p in forecaster.parameters()):
@@ -91,6 +91,10 @@ def _run(
         raise FieldcastError(
             f"a mini-batch of {options.batch_size} windows cannot be shared evenly by {world} processes: give a "
             "batch_size that is a multiple of their number."
+        )
+    if len(windows.starts("validation")) < world:
+        raise FieldcastError(
+            f"the validation part has {len(windows.starts('validation'))} windows for {world} processes: start fewer."
         )
     each = options.batch_size // world
     train = WindowLoader(windows, "train", each, shuffle=True, seed=seed, rank=rank, world=world, even=True)

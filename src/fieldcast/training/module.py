@@ -101,6 +101,15 @@ class TrainingModule(pl.LightningModule):
                 "learning rate or the clip norm, or look for readings far off."
             )
 
+    def check_weights(self) -> None:
+        """Raise Diverged where a weight is not finite: the loss was seen before the step that made it so."""
+        for name, parameter in self.forecaster.named_parameters():
+            if not bool(torch.isfinite(parameter).all()):
+                raise Diverged(
+                    f"the weights {name} are not finite after step {self.global_step} (epoch {self.current_epoch}): "
+                    "lower the learning rate or the clip norm."
+                )
+
     def take_train_loss(self) -> float:
         """The mean loss since the last call."""
         mean = float(self.train_sum) / max(1, self.train_count)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from fieldcast.core import processes
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster, load
@@ -45,7 +46,8 @@ def evaluate_run(
     """
     folder = Path(folder)
     options = read_run(folder)
-    seeds = [seed for seed in options.seeds if (folder / f"seed{seed}").is_dir()]
+    # A seed that diverged or was interrupted has no record of its training.
+    seeds = [seed for seed in options.seeds if (folder / f"seed{seed}" / "training.json").is_file()]
     if not seeds:
         raise FieldcastError(f"{folder} holds no trained seed yet: finish the run first (train --resume).")
     forecasters = [load(folder / f"seed{seed}") for seed in seeds]
@@ -80,7 +82,7 @@ def evaluate_run(
     else:
         entries += score_baselines(windows, names, part, fitted)
     board = build_board(windows.readings.meta.name, windows, seeds, entries, part)
-    if out is not None:
+    if out is not None and processes.first():
         write_board(Path(out), board, entries)
     return board
 

@@ -16,7 +16,7 @@ import yaml
 from fieldcast.core.registry import BACKBONES
 from fieldcast.data.files import write_atomically
 from fieldcast.data.windows import Windows
-from fieldcast.errors import FieldcastError, did_you_mean
+from fieldcast.errors import Diverged, FieldcastError, did_you_mean
 from fieldcast.forecaster import create
 from fieldcast.training import TrainingOptions
 from fieldcast.workflows.options import BASELINES, ReadingsOptions, WindowOptions
@@ -24,7 +24,7 @@ from fieldcast.workflows.running import count_parameters
 from fieldcast.workflows.scoring import protocol_of, score
 
 _KEYS = ("name", "data", "datasets", "backbones", "baselines", "seeds", "training", "windows", "published", "note")
-_PUBLISHED = ("model", "dataset", "horizon", "average", "MAE", "RMSE", "MAPE", "source")
+_PUBLISHED = ("model", "dataset", "horizon", "average", "MAE", "RMSE", "MAPE", "source", "differs")
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Published:
-    """Figures of a paper on the very windows and training rows of a dataset of the experiment, never ours.
+    """Figures of a paper on the very test windows of a dataset of the experiment, never ours.
 
-    ``average`` says how the paper takes them over the horizon: ``mean`` of the steps or ``pooled``.
+    ``average`` says how the paper takes them over the horizon: ``mean`` of the steps or ``pooled``. ``differs`` says
+    in what the paper's training is another.
     """
 
     model: str
@@ -60,6 +61,7 @@ class Published:
     average: str
     figures: Mapping[str, float]
     source: str
+    differs: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,15 @@ def read_experiment(path: str | Path) -> Experiment:
             seen = {key: value for key, value in windows.items() if key != "graph" or needs_graph}
             for seed in table["seeds"] if trainable else table["seeds"][:1]:
                 jobs.append(Job(name, seen, backbone, own, mine if trainable else {}, seed))
-    return Experiment(table["name"], tuple(jobs), tuple(_published(path, each) for each in table.get("published", [])))
+    published = tuple(_published(path, each) for each in table.get("published", []))
+    known = {(job.dataset, job.windows.get("horizon", 12)) for job in jobs}
+    for each in published:
+        if (each.dataset, each.horizon) not in known:
+            raise FieldcastError(
+                f"{path} has figures published for {each.dataset}, {each.horizon} steps ahead, and no run like that: "
+                "mend the name or the horizon."
+            )
+    return Experiment(table["name"], tuple(jobs), published)
 
 
 def _published(path: str | Path, entry: Any) -> Published:
@@ -119,8 +129,9 @@ def _published(path: str | Path, entry: Any) -> Published:
         )
     figures = {measure: float(entry[measure]) for measure in ("MAE", "RMSE", "MAPE") if measure in entry}
     return Published(
-        str(entry["model"]), entry["dataset"], int(entry["horizon"]), entry["average"], figures, str(entry["source"])
-    )
+        str(entry["model"]), entry["dataset"], int(entry["horizon"]), entry["average"], figures, str(entry["source"]),
+        str(entry.get("differs", "")),
+    )  # fmt: skip
 
 
 def run_experiment(
@@ -241,6 +252,9 @@ def _run_job(job: Job, windows: Windows, progress: bool) -> dict[str, Any]:
             forecaster, windows, options, seed=job.seed, progress=progress, label=f"{job.dataset} {job.backbone}"
         )
     except FieldcastError as error:
+        # A baseline that the data do not allow, or a seed that diverged, is a result; being told to stop is none.
+        if forecaster.backbone.trainable and not isinstance(error, Diverged):
+            raise
         return line | {"note": str(error)}
     seconds = time.perf_counter() - began
     scored = score(forecaster, windows)

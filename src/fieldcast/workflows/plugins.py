@@ -8,6 +8,9 @@ from pathlib import Path
 
 from fieldcast.errors import FieldcastError
 
+LOADED: list[str] = []
+"""The files that were loaded, for processes that this one starts to do its own work."""
+
 
 def load_plugin(path: str | Path) -> None:
     """Run a Python file that registers backbones or stages; only one that a person typed, never one from a file."""
@@ -26,3 +29,4 @@ def load_plugin(path: str | Path) -> None:
     except Exception as error:
         said = " ".join(str(error).split())
         raise FieldcastError(f"{file} cannot be run ({type(error).__name__}: {said}): mend it.") from error
+    LOADED.append(str(file.absolute()))

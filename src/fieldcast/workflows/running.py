@@ -45,7 +45,7 @@ def run(
     score. With ``resume`` a run that was interrupted goes on where it stood, and ends with the same bits; it refuses
     readings other than those that it was begun with. Of several processes (torchrun) all work and the first writes.
     """
-    processes.begin()
+    processes.begin(options.training.accelerator)
     if not processes.first():
         progress, say = False, lambda _: None
     folder = Path(out)
@@ -188,8 +188,11 @@ def train_entry(
                     raise
                 if processes.first():
                     save(forecaster, place, protocol=protocol)
-                said = f"the weights of its best epoch, {error.best_epoch + 1}, are kept in {place}"
-                raise Diverged(f"{label}: {error} Meanwhile {said}.") from None
+                said = str(error).rstrip(".")
+                raise Diverged(
+                    f"{label}: {said}, in a run with another --out; the weights of its best epoch, "
+                    f"{error.best_epoch + 1}, are kept in {place}."
+                ) from None
             spent = history.rows[-1]["seconds"] if history.rows else time.perf_counter() - began
             record = {"seed": seed, "seconds": spent, "best_epoch": history.best_epoch, "epochs": len(history.rows)}
             record["selection"] = history.best_score if history.rows else None

@@ -78,6 +78,7 @@ def score(forecaster: Forecaster, windows: Windows, part: str = "test", batch_si
     Several processes (torchrun) score each its own windows, none twice, and all return the scores of all.
     Only arrays in real units go to the evaluation; it never sees the model.
     """
+    processes.begin("cpu" if forecaster.mean.device.type == "cpu" else "auto")
     windows = windows.under(forecaster.form)
     if len(windows.starts(part)) == 0:
         raise FieldcastError(f"the {part} part of {windows.readings.meta.name} has no window: score another part.")

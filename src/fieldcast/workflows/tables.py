@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fieldcast.core.registry import BACKBONES
+from fieldcast.errors import FieldcastError
 from fieldcast.evaluation import Difference, across_seeds, block_of, bootstrap_difference, holm, score_row
 from fieldcast.evaluation.rules import mean_label, pooled_label
 from fieldcast.workflows.experiment import Experiment, Published
@@ -32,14 +33,14 @@ def as_markdown(experiment: Experiment, lines: Sequence[Line]) -> str:
         published = [each for each in experiment.published if (each.dataset, each.horizon) == (dataset, horizon)]
         for which in range(-1, len(finished[0]["beside"])):
             for target in finished[0]["protocol"]["targets"]:
-                rows = [{"model": name, **_row(runs, which, target)} for name, runs in _by_model(finished)]
+                rows = [{"model": name, **_row(runs, which, target)} for name, runs in _by_model(mine)]
                 if which < 0:
                     rows += [{"model": each.model, **_columns(each)} for each in published]
                 parts += [f"{target}, scored on {_rule(finished[0], which)}:", "", markdown_table(rows), ""]
-        parts += [f"Published, on the same windows and training rows: {source}." for source in _sources(published)]
+        parts += [f"Published, on the same test windows: {source}." for source in _sources(published)]
         parts += [""] if published else []
         for target in finished[0]["protocol"]["targets"]:
-            parts += [_differences(finished, target), ""]
+            parts += [_differences(mine, target), ""]
         parts += [f"- {line['backbone']}: {line['note']}" for line in mine if "note" in line] + [""]
     text = "\n".join(parts).rstrip() + "\n"
     while "\n\n\n" in text:
@@ -96,11 +97,15 @@ def _groups(lines: Sequence[Line]) -> Iterator[tuple[str, int, list[Line]]]:
 
 
 def _by_model(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
-    """The scored lines of each model, trained ones first."""
-    lines = [line for line in lines if "scores" in line]
+    """The lines of each model, trained ones first; a model of which a seed has no score has no mean, but a note."""
     names = list(dict.fromkeys(line["backbone"] for line in lines))
-    names.sort(key=lambda name: not getattr(BACKBONES.get(name), "trainable", True))
-    return [(name, [line for line in lines if line["backbone"] == name]) for name in names]
+    names.sort(key=lambda name: not _trainable(name))
+    runs = [(name, [line for line in lines if line["backbone"] == name]) for name in names]
+    return [(name, mine) for name, mine in runs if all("scores" in line for line in mine)]
+
+
+def _trainable(name: str) -> bool:
+    return bool(getattr(BACKBONES.get(name), "trainable", True))
 
 
 def _row(runs: Sequence[Line], which: int, target: str) -> dict[str, Any]:
@@ -117,7 +122,7 @@ def _columns(published: Published) -> dict[str, Any]:
 def _sources(published: Sequence[Published]) -> list[str]:
     names: dict[str, list[str]] = {}
     for each in published:
-        names.setdefault(each.source, []).append(each.model)
+        names.setdefault(each.source + (f" ({each.differs})" if each.differs else ""), []).append(each.model)
     return [f"{', '.join(models)}: {source}" for source, models in names.items()]
 
 
@@ -165,17 +170,32 @@ def _differences(lines: Sequence[Line], target: str) -> str:
 
 
 def _daily(runs: Sequence[Line], reference: Sequence[Line], target: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sums of errors of both by day and their counts, float64 [S, D, 1] each."""
-    seeds = max(len(runs), len(reference))
+    """Sums of errors of both by day and their counts, float64 [S, D, 1] each, seed beside the same seed.
 
-    def table(lines: Sequence[Line], measure: str) -> np.ndarray:
-        days = [line["scores"]["channels"][target]["per_day"] for line in lines]
-        return np.array([[value or 0.0 for value in day[measure]] for day in days], dtype=np.float64)[..., None]
+    A baseline, which is solved and has no seeds, stands against every seed of the other.
+    """
+    both = []
+    for lines, other in ((runs, reference), (reference, runs)):
+        by_seed = {line["seed"]: line["scores"]["channels"][target]["per_day"] for line in lines}
+        seeds = [line["seed"] for line in (lines if _trainable(lines[0]["backbone"]) else other)]
+        both.append({seed: by_seed.get(seed, next(iter(by_seed.values()))) for seed in seeds})
+    mine, theirs = both
+    first = next(iter(mine.values()))
+    alike = all(
+        each["day"] == first["day"] and each["count"] == first["count"] for part in both for each in part.values()
+    )
+    if mine.keys() != theirs.keys() or not alike:
+        raise FieldcastError(
+            f"{runs[0]['backbone']} and {reference[0]['backbone']} on {runs[0]['dataset']} were scored on other seeds, "
+            "days or cells: run both anew on the same data."
+        )
 
-    count = table(runs, "count")
-    tables = [table(lines, "mae") * table(lines, "count") for lines in (runs, reference)]
-    whole = [each if len(each) == seeds else np.repeat(each, seeds, axis=0) for each in (*tables, count)]
-    return whole[0], whole[1], whole[2]
+    def table(part: Mapping[int, Any], measure: str) -> np.ndarray:
+        rows = [[value or 0.0 for value in part[seed][measure]] for seed in sorted(part)]
+        return np.array(rows, dtype=np.float64)[..., None]
+
+    count = table(mine, "count")
+    return table(mine, "mae") * count, table(theirs, "mae") * count, count
 
 
 def _rule(line: Line, which: int) -> str:
@@ -185,6 +205,8 @@ def _rule(line: Line, which: int) -> str:
 def _protocol(lines: Sequence[Line]) -> str:
     first = lines[0]
     protocol = first["protocol"]
+    if len({line["protocol"]["dataset_hash"] for line in lines}) > 1:
+        raise FieldcastError(f"the lines of {first['dataset']} are of different data: run the older ones anew.")
     seeds = sorted({line["seed"] for line in lines})
     settings = {line["backbone"]: {**line["training"], **line["hyper"]} for line in lines if line["training"]}
     graphs = {line["backbone"]: line["windows"]["graph"] for line in lines if "graph" in line["windows"]}
@@ -192,16 +214,24 @@ def _protocol(lines: Sequence[Line]) -> str:
     text = (
         f"Protocol {protocol['protocol']}: {protocol['lookback']} -> {protocol['horizon']} steps, split "
         f"{protocol['split']}, "
-        f"windows {counts['train']} / {counts['validation']} / {counts['test']}, channels "
+        f"windows {counts['train']} / {counts['validation']} / {counts['test']}{_thinned(protocol)}, channels "
         f"{', '.join(protocol['channels'])}, "
         f"null rule '{protocol['null_rule']}', seeds {', '.join(map(str, seeds))}, data "
         f"{protocol['dataset_hash'][:16]}."
     )
     for name, setting in settings.items():
         graph = f", graph {graphs[name]}" if name in graphs else ""
-        text += f"\n{name}: " + ", ".join(f"{key} {value}" for key, value in setting.items()) + f"{graph}."
+        mine = [line for line in lines if line["backbone"] == name]
+        best = ", ".join(f"{line['best_epoch'] + 1} of {line['epochs']}" for line in mine)
+        text += f"\n{name}: " + ", ".join(f"{key} {value}" for key, value in setting.items()) + f"{graph}; "
+        text += f"best epochs {best}."
     machines = dict.fromkeys(_machine(line["protocol"]) for line in lines)
     return text + "\nMachine: " + " Also: ".join(machines)
+
+
+def _thinned(protocol: Mapping[str, Any]) -> str:
+    stride = protocol.get("stride", 1)
+    return f" (in training every {stride}th)" if stride > 1 else ""
 
 
 def _machine(protocol: Mapping[str, Any]) -> str:

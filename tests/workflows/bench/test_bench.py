@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from fieldcast.cli.__main__ import COMMANDS, main
+from fieldcast.core.registry import BACKBONES
 from fieldcast.errors import FieldcastError
-from fieldcast.workflows import bench
+from fieldcast.workflows import bench, plugins
 from fieldcast.workflows.bench import memory, scale, speed
 from fieldcast.workflows.bench.subject import Size, Subject, random_windows
+from tests.test_readme import blocks
 
 SMALL = Size(nodes=6, batch_size=4)
 
@@ -67,6 +69,19 @@ def test_memory_is_that_of_a_process_of_its_own() -> None:
     for kind in ("inference", "step"):
         assert 50 < row[kind]["before_mb"] <= row[kind]["built_mb"] <= row[kind]["peak_mb"] < 4000
     json.dumps(found)
+
+
+def test_a_backbone_of_ones_own_is_measured_in_a_process_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BACKBONES, "_registered", dict(BACKBONES._registered))
+    monkeypatch.setattr(plugins, "LOADED", [])
+    source = next(block for block in blocks("python") if "my_linear.py" in block)
+    (tmp_path / "my_linear.py").write_text(source)
+    words = f"bench memory --plugin {tmp_path / 'my_linear.py'} --backbones my_linear --nodes 4 --batch-size 2 --json"
+    assert main(words.split()) == 0
+    (row,) = json.loads(capsys.readouterr().out)["backbones"]
+    assert row["backbone"] == "my_linear" and row["step"]["peak_mb"] > 50
 
 
 def test_exponents_and_a_size_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:

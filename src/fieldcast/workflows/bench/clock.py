@@ -47,7 +47,8 @@ def matmul_peak(device: str = "cpu", rounds: int = 5) -> float:
     image = a.t().reshape(1, _PEAK_SIZE, 1, _PEAK_SIZE).contiguous(memory_format=torch.channels_last)
     taps = b.reshape(_PEAK_SIZE, _PEAK_SIZE, 1, 1)
     flops = 2 * _PEAK_SIZE**3
-    with torch.no_grad():
+    # In true float32 on a GPU too, where convolutions would round to TF32 by default.
+    with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         spent = [
             milliseconds(work, device)
             for work in (lambda: a @ b, lambda: F.conv2d(image, taps))
@@ -74,5 +75,6 @@ def environment(device: str) -> dict[str, Any]:
     names = ("OMP_NUM_THREADS", "THP_MEM_ALLOC_ENABLE", "GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "LD_PRELOAD")
     return {
         "device": device, "threads": torch.get_num_threads(), "float32": torch.get_float32_matmul_precision(),
+        "cudnn_tf32": torch.backends.cudnn.allow_tf32,
         "variables": {name: os.environ[name] for name in names if name in os.environ},
     }  # fmt: skip

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from fieldcast.errors import FieldcastError
 from fieldcast.evaluation.protocol import machine_record, version_record
+from fieldcast.workflows import plugins
 from fieldcast.workflows.bench.clock import check_device, environment, milliseconds, summary
 from fieldcast.workflows.bench.subject import Size, Subject
 
@@ -45,7 +48,7 @@ def in_a_process(name: str, size: Size, kind: str, device: str, rounds: int, lim
     import torch
 
     task = {"name": name, "size": asdict(size), "kind": kind, "device": device, "rounds": rounds}
-    task["threads"] = torch.get_num_threads()
+    task |= {"threads": torch.get_num_threads(), "plugins": plugins.LOADED}
     command = [sys.executable, "-m", "fieldcast.workflows.bench.memory", json.dumps(task)]
     try:
         done = subprocess.run(
@@ -63,17 +66,23 @@ def in_a_process(name: str, size: Size, kind: str, device: str, rounds: int, lim
     return json.loads(done.stdout)
 
 
-def _measure(task: dict[str, Any]) -> dict[str, Any]:
+def peak() -> float:
+    """Peak resident memory of this process so far, MB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux: a child inherits its parent's peak in getrusage, but not here
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            return round(int(found[1]) / 1024, 1)
     import resource
 
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2, 1)  # macOS counts in bytes
+
+
+def _measure(task: dict[str, Any]) -> dict[str, Any]:
     import torch
 
-    # Linux counts in kB, macOS in bytes.
-    unit = 1024**2 if sys.platform == "darwin" else 1024
-
-    def peak() -> float:
-        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
-
+    for file in task["plugins"]:
+        plugins.load_plugin(file)
     torch.set_num_threads(task["threads"])
     before = peak()
     subject = Subject(task["name"], Size(**task["size"]), task["device"])
