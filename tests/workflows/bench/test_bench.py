@@ -19,6 +19,12 @@ from tests.test_readme import blocks
 SMALL = Size(nodes=6, batch_size=4)
 
 
+@pytest.fixture(autouse=True)
+def no_plugins_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "LOADED", [])
+    monkeypatch.setattr(BACKBONES, "_registered", {})
+
+
 def test_the_flops_of_a_linear_map_and_of_an_lstm_by_hand() -> None:
     """STID without layers, and the LSTM's 32, 64, 64 -> 512 -> H; two for each multiply-add."""
     rows = SMALL.nodes * SMALL.batch_size
@@ -72,10 +78,8 @@ def test_memory_is_that_of_a_process_of_its_own() -> None:
 
 
 def test_a_backbone_of_ones_own_is_measured_in_a_process_of_its_own(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(BACKBONES, "_registered", dict(BACKBONES._registered))
-    monkeypatch.setattr(plugins, "LOADED", [])
     source = next(block for block in blocks("python") if "my_linear.py" in block)
     (tmp_path / "my_linear.py").write_text(source)
     words = f"bench memory --plugin {tmp_path / 'my_linear.py'} --backbones my_linear --nodes 4 --batch-size 2 --json"
@@ -109,6 +113,7 @@ def test_the_windows_have_the_size_that_was_asked_for() -> None:
     windows = random_windows(Size(nodes=30, lookback=5, horizon=7, channels=2, batch_size=9))
     assert len(windows.starts("train")) >= 9 and windows.form.channels == ("c0", "c1")
     assert windows.graph is not None and windows.graph.nodes == 30
+    assert random_windows(Size(nodes=30, batch_size=2), with_grid=True).form.grid == (5, 6)
     with pytest.raises(FieldcastError, match="nodes is 0"):
         Size(nodes=0)
 

@@ -54,17 +54,21 @@ def trained_backbones() -> list[str]:
     return [name for name in BACKBONES.names() if getattr(BACKBONES.get(name), "trainable", False)]
 
 
-def random_windows(size: Size, with_graph: bool = True, seed: int = 0) -> Windows:
-    """Windows over random readings, 2 % of them missing, on random places joined to their 8 nearest."""
+def random_windows(size: Size, with_graph: bool = True, seed: int = 0, *, with_grid: bool = False) -> Windows:
+    """Windows over random readings, 2 % of them missing, on random places joined to their 8 nearest.
+
+    With a grid the nodes lie on the most square one that holds them.
+    """
     rng = np.random.default_rng(seed)
     wanted = math.ceil((size.batch_size + 4) / 0.7)
     rows = wanted + size.lookback + size.horizon - 1
     values = rng.standard_normal((rows, size.nodes, size.channels), dtype=np.float32)
     values[rng.random(values.shape, dtype=np.float32) < _MISSING] = np.nan
     places = rng.uniform((34.0, -118.5), (34.5, -118.0), (size.nodes, 2))
+    down = next(r for r in range(math.isqrt(size.nodes), 0, -1) if size.nodes % r == 0)
     readings = Readings.from_array(
         values, start="2024-01-01", frequency="5min", channels=[f"c{i}" for i in range(size.channels)],
-        coordinates=places, copy=False,
+        coordinates=places, grid=(down, size.nodes // down) if with_grid else None, copy=False,
     )  # fmt: skip
     graph = from_coordinates(places, _NEIGHBOURS) if with_graph and size.nodes > 1 else None
     return Windows(readings, size.lookback, size.horizon, channels=readings.channels, targets=["c0"], graph=graph)
@@ -83,7 +87,7 @@ class Subject:
         cls = BACKBONES.get(name)
         assert issubclass(cls, Backbone)
         self.name, self.size, self.device = name, size, device
-        windows = windows or random_windows(size, with_graph=cls.needs_graph)
+        windows = windows or random_windows(size, with_graph=cls.needs_graph, with_grid=cls.needs_grid)
         self.forecaster: Forecaster = create(name, windows, seed=0, **(hyper or {})).to(device)
         self._batch = Batch.of(next(iter(WindowLoader(windows, "train", size.batch_size))), device)
         self._task = TrainingOptions().task()
