@@ -92,10 +92,16 @@ class Options:
     def help(self) -> str:
         """The help text, with names as they are typed: dashes, and lists as words side by side."""
         text = self._parser.format_help()
-        text = re.sub(r",\s+--[\w.]+\+ \[ITEM,\.\.\.\]", "", text)
+        for name in self._lists:
+            kind = r"(?:\[ITEM,\.\.\.\]|[A-Z_]+)"
+            text = re.sub(
+                rf"--{re.escape(name)} {kind}(?:,\s+--{re.escape(name)}\+ {kind})?", f"--{name} A B ...", text
+            )
         text = re.sub(r"\[--backbone CONFIG\]\s*|^  --backbone CONFIG.*\n(?:    +.*\n)*", "", text, flags=re.MULTILINE)
-        text = text.replace("[ITEM,...]", "A B ...")
         text = re.sub(r"default:\s+null", "no default", re.sub(r"\s+\|\s+null", "", text))
+        text = re.sub(
+            r"type:\s+([\w.\[\]',|\s]+?)(?=,\s+(?:default:|no\s+default)|\))", lambda kind: _in_words(kind[1]), text
+        )
         return re.sub(r"--[a-z_.]+", lambda name: name[0].replace("_", "-"), text)
 
     def _note(self, cls: type, prefix: str, skip: Iterable[str]) -> None:
@@ -174,6 +180,16 @@ class Options:
         if match := re.search(r'(?:Parser key|argument) "?-*([\w.]+)"?:? (.*)', text):
             return f"{_typed(match[1])} does not fit: {_mismatch(match[2])}."
         return f"{text[:200].rstrip('.')}."
+
+
+def _in_words(kind: str) -> str:
+    """A type of Python as help texts call it: ``Optional[Literal['refuse', 'sort']]`` is one of refuse, sort."""
+    if choices := re.search(r"Literal\[(.*?)\]", " ".join(kind.split())):
+        return f"one of {choices[1].replace(chr(39), '')}"
+    several = bool(re.search(r"list|tuple|Sequence", kind))
+    words = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
+    plain = next((word for name, word in words.items() if re.search(rf"\b{name}\b", kind)), kind)
+    return f"{plain}s" if several else plain
 
 
 def _typed(name: str) -> str:

@@ -28,7 +28,7 @@ def array_names(source: Any) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(source) as archive:
             return tuple(name.removesuffix(".npy") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
+    except (*_DAMAGED, ValueError):
         return ()
 
 

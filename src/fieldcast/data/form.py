@@ -80,7 +80,7 @@ class Form:
     ) -> Form:
         """Read what :meth:`to_json` wrote; what contradicts itself is refused, whoever edited it."""
         for name in ("lookback", "horizon"):
-            if type(saved[name]) is not int or saved[name] < 1:
+            if type(saved[name]) is not int or not 1 <= saved[name] < 2**31:
                 raise FieldcastError(f"the {name} of a form is {saved[name]!r}: it must be a whole number of steps.")
         grid = saved["grid"]
         if grid is not None and not (len(grid) == 2 and all(type(side) is int and side > 0 for side in grid)):

@@ -89,9 +89,10 @@ class Scaler:
         kind, mean, scale = saved["kind"], np.array(saved["mean"]), np.array(saved["scale"])
         if kind not in KINDS:
             raise FieldcastError(f"there is no scaler '{kind}'{did_you_mean(kind, KINDS)}: choose {', '.join(KINDS)}.")
-        for part in (mean, scale):
-            if part.dtype.kind not in "if" or part.ndim != 2 or not np.isfinite(part.astype(np.float32)).all():
-                raise FieldcastError("a saved scaler holds something else than finite numbers [1 or nodes, channels].")
-        if not (scale.astype(np.float32) > 0).all():
-            raise FieldcastError("a saved scaler has a scale that is not above 0.")
-        return cls(kind, mean.astype(np.float32), scale.astype(np.float32))
+        if any(part.dtype.kind not in "if" or part.ndim != 2 for part in (mean, scale)):
+            raise FieldcastError("a saved scaler holds something else than numbers [1 or nodes, channels].")
+        with np.errstate(over="ignore", under="ignore"):
+            mean, scale = mean.astype(np.float32), scale.astype(np.float32)
+        if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
+            raise FieldcastError("a saved scaler has a mean or a scale that is not finite, or a scale not above 0.")
+        return cls(kind, mean, scale)

@@ -210,7 +210,7 @@ def to_numbers(column: pd.Series) -> pd.Series:
     """A column as numbers, NaN for each cell that is none; a number beyond any float is infinite."""
     try:
         return pd.Series(pd.to_numeric(column, errors="coerce"))
-    except (OverflowError, TypeError, ValueError):  # whole numbers of hundreds of digits, signalling NaN
+    except (ArithmeticError, TypeError, ValueError):  # whole numbers of hundreds of digits, signalling NaN
         return column.map(_as_float).astype(np.float64)
 
 

@@ -124,6 +124,8 @@ def _as_written(column: pd.Series) -> pd.Series:
 
     def written(cell: Any) -> Any:
         number = isinstance(cell, (Real, Decimal)) and not isinstance(cell, (bool, np.bool_, np.timedelta64))
+        if isinstance(cell, Decimal) and cell.is_snan():
+            return str(cell)
         if number or isinstance(cell, str):
             return cell
         return None if cell is None or cell is pd.NA or cell is pd.NaT else str(cell)

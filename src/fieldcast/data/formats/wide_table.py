@@ -81,6 +81,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     except FieldcastError:
         raise
     # Whatever pyarrow and pandas meet in a damaged file or in forged notes on its types.
-    except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, AttributeError, MemoryError) as error:
+    except (
+        pa.ArrowException, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, MemoryError,
+    ) as error:  # fmt: skip
         reason = " ".join(str(error).split())[:120].rstrip(".")
         raise FieldcastError(f"{path} is damaged or no Parquet file ({reason}): write it again.") from None
