@@ -69,7 +69,7 @@ def opened(folder: Path) -> None:
         assert forecast is None or forecast.values.shape[1:3] == (form.horizon, len(form.nodes))
 
 
-@some(60)
+@some(25)
 @given(st.sampled_from(FILES), st.data())
 def test_harm_that_was_not_sealed_is_always_noticed(folder: Path, name: str, data: st.DataObject) -> None:
     before = whole(folder, name)
@@ -80,7 +80,7 @@ def test_harm_that_was_not_sealed_is_always_noticed(folder: Path, name: str, dat
     assert (loaded is None) == (after != before)
 
 
-@some(60)
+@some(25)
 @given(st.sampled_from(FILES), st.data())
 def test_harm_that_was_sealed_is_never_a_traceback(folder: Path, name: str, data: st.DataObject) -> None:
     (folder / name).write_bytes(data.draw(harmed(whole(folder, name))))
@@ -98,7 +98,7 @@ CONFIG = json.loads((GOLDEN / "config.json").read_text())
 SCALER = json.loads((GOLDEN / "scaler.json").read_text())
 
 
-@some(150)
+@some(40)
 @given(
     st.sampled_from(
         [("config.json", path) for path in leaves(CONFIG)] + [("scaler.json", path) for path in leaves(SCALER)]
@@ -161,7 +161,7 @@ def read_all(folder: Path) -> Any:
     return attempt(lambda: read_run_folder(folder), "run")
 
 
-@some(100)
+@some(30)
 @given(st.data(), JSON)
 def test_scores_with_an_odd_value(run: Path, copy: Path, data: st.DataObject, value: Any) -> None:
     table = json.loads((run / "scores.json").read_text())
@@ -173,7 +173,7 @@ def test_scores_with_an_odd_value(run: Path, copy: Path, data: st.DataObject, va
         assert found.rules is not None
 
 
-@some(40)
+@some(25)
 @given(st.sampled_from(["scores.json", "sample.npz"]), st.data())
 def test_harmed_files_of_a_run(run: Path, copy: Path, name: str, data: st.DataObject) -> None:
     for each in ("scores.json", "sample.npz"):
@@ -193,7 +193,7 @@ ARRAYS = [
 ]
 
 
-@some(40)
+@some(25)
 @given(
     st.sampled_from(["time", "truth", "steps", "models", "forecast", "nodes", "targets"]),
     st.sampled_from(range(len(ARRAYS))),
@@ -206,7 +206,7 @@ def test_a_sample_with_an_odd_array(run: Path, copy: Path, name: str, position: 
     assert read_all(copy) is None
 
 
-@some(60)
+@some(25)
 @given(
     st.sampled_from(["header", "by_node", "by_hour", "by_day", "days"]), st.sampled_from(range(len(ARRAYS))), st.data()
 )
@@ -219,7 +219,7 @@ def test_sums_of_scores_that_are_odd(tmp_path: Path, name: str, position: int, d
     attempt(lambda: read_sums_file(tmp_path / "sums.npz"))
 
 
-@some(60)
+@some(25)
 @given(
     st.sampled_from(
         ["lookback", "seeds", "baselines", "milestones", "optimizer", "backbone", "data", "targets", "scaler", "x"]

@@ -162,5 +162,11 @@ def test_the_rules_above_are_read_at_times(tmp_path: Path, readings: Readings) -
         and not found.observed[0, 0, 0]
         and found.unit("value") == "km/h"
     )
-    for rule in (TEXTS[0], TEXTS[4], TEXTS[7], {"ratios": [0.5, 1, 2]}, {"train": [0, 40], "test": [44, 60]}):
+    for rule in (
+        TEXTS[0],
+        TEXTS[4],
+        TEXTS[7],
+        {"ratios": [0.5, 1, 2]},
+        {"train": [0, 40], "validation": [40, 48], "test": [48, 60]},
+    ):
         assert attempt(lambda rule=rule: Windows(readings, LOOKBACK, HORIZON, split=rule)) is not None, rule

@@ -100,7 +100,7 @@ def same(written: Any, taken: Any) -> bool:
     return written == taken
 
 
-@some(30)
+@some(25)
 @given(st.sampled_from(NAMES), ODD)
 @example("horizon", None)
 @example("scaler", None)
@@ -131,7 +131,7 @@ def test_a_setting_is_taken_as_it_is_written_or_refused(place: Path, name: str, 
 TEXTS = [
     b"!!python/object/apply:canary.sing []", b"data: !!python/name:canary.sing", b"data: !!python/module:canary",
     b"<<: 5", b"? [1]\n: 2",
-    b"a: &a [*a]", b"data: *undefined", b"{" * 1200, b"[" * 1200, b"- " * 1200, b"data: !!int x",
+    b"a: &a [*a]", b"data: *undefined", b"{" * 400, b"[" * 400, b"- " * 1200, b"data: !!int x",
     b"data: !!float x", b"data: !!bool x",
     b"data: !!timestamp x", b"data: 2012-13-45", b"lookback: " + b"9" * 5000, b"1: 2", b"\xff\xfe", b"\0", b"",
     b"--- 5", b"a: b: c",
@@ -140,7 +140,7 @@ TEXTS = [
 ]  # fmt: skip
 
 
-@some(20)
+@some(15)
 @given(st.one_of(st.sampled_from(TEXTS), harmed(TEXT)))
 @example(TEXTS[7])
 @example(TEXTS[10])
@@ -165,7 +165,7 @@ WORDS = ["0", "-1", "1.5", "1e0", "nan", "inf", "", " ", "x", "[", "[1]", "[[1]]
          "x" * 300]  # fmt: skip
 
 
-@some(25)
+@some(20)
 @given(st.sampled_from(NAMES), st.lists(st.sampled_from(WORDS), max_size=2), st.booleans())
 @example("resume", ["false"], True)  # was taken for yes
 @example("horizon", [""], False)
@@ -263,7 +263,7 @@ PATHS: list[list[Any]] = [
 ]  # fmt: skip
 
 
-@some(50)
+@some(40)
 @given(st.sampled_from(PATHS), ODD)
 @example(["name"], "../x")  # results were written elsewhere
 @example(["datasets"], 5)
@@ -279,7 +279,7 @@ def test_an_experiment_with_an_odd_value(place: Path, path: list[Any], value: An
         assert all(math.isfinite(each) for one in described.published for each in one.figures.values())
 
 
-@some(15)
+@some(10)
 @given(st.one_of(st.sampled_from(TEXTS), harmed(yaml.safe_dump(EXPERIMENT).encode())))
 @example(TEXTS[7])
 @example(TEXTS[14])
