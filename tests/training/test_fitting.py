@@ -247,3 +247,10 @@ def test_weights_are_chosen_on_the_cells_that_are_scored() -> None:
     scored = batch.y_observed & (batch.y > high)
     expected = np.mean([error[:, step][scored[:, step]].mean() for step in range(3)])
     assert history.best_score == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(FieldcastError, match=r"accelerator is 'gpu', .* choose auto or cpu"):
+        train(None, dataclasses.replace(PLAIN, accelerator="gpu"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -59,7 +60,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"fieldcast: {where}{' '.join(str(error.strerror or error).split())}", file=sys.stderr)
+        print(f"fieldcast: {FieldcastError(f'{where}{error.strerror or error}')}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not re.search(
+            r"out of memory|allocate memory|not enough mem", str(error)
+        ):
+            raise
+        print(
+            "fieldcast: the memory of this machine does not suffice: choose a smaller backbone, mini-batch or data.",
+            file=sys.stderr,
+        )
         return 2
     return 0
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
+from fieldcast.data.plain import Unreadable, read_plain
 from fieldcast.errors import FieldcastError, did_you_mean
 
 Made = TypeVar("Made")
@@ -75,21 +75,33 @@ class Options:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                given = self._parser.parse_args(words, defaults=False, _skip_validation=True) if config else None
-                if given is None:
-                    return self._parser.parse_args(words).as_dict()
-                merged = {**self._checked(config or {}), **_flat(given)}
-                return self._parser.parse_object(_nested(merged)).as_dict()
+                if config:
+                    given = self._parser.parse_args(words, defaults=False, _skip_validation=True)
+                    parsed = self._parser.parse_object(_nested({**self._checked(config), **_flat(given)}))
+                else:
+                    parsed = self._parser.parse_args(words)
         except ArgumentError as error:
             raise FieldcastError(self._sentence(error)) from None
+        except OverflowError:
+            raise FieldcastError("an option is a number too large for any setting: give a smaller one.") from None
+        for name, value in _flat(parsed).items():
+            if value is None and self._parser.get_default(name) is not None:
+                raise FieldcastError(f"{_typed(name)} does not fit: it is empty.")
+        return parsed.as_dict()
 
     def help(self) -> str:
         """The help text, with names as they are typed: dashes, and lists as words side by side."""
         text = self._parser.format_help()
-        text = re.sub(r",\s+--[\w.]+\+ \[ITEM,\.\.\.\]", "", text)
+        for name in self._lists:
+            kind = r"(?:\[ITEM,\.\.\.\]|[A-Z_]+)"
+            text = re.sub(
+                rf"--{re.escape(name)} {kind}(?:,\s+--{re.escape(name)}\+ {kind})?", f"--{name} A B ...", text
+            )
         text = re.sub(r"\[--backbone CONFIG\]\s*|^  --backbone CONFIG.*\n(?:    +.*\n)*", "", text, flags=re.MULTILINE)
-        text = text.replace("[ITEM,...]", "A B ...")
         text = re.sub(r"default:\s+null", "no default", re.sub(r"\s+\|\s+null", "", text))
+        text = re.sub(
+            r"type:\s+([\w.\[\]',|\s]+?)(?=,\s+(?:default:|no\s+default)|\))", lambda kind: _in_words(kind[1]), text
+        )
         return re.sub(r"--[a-z_.]+", lambda name: name[0].replace("_", "-"), text)
 
     def _note(self, cls: type, prefix: str, skip: Iterable[str]) -> None:
@@ -133,6 +145,8 @@ class Options:
                     parsed = values  # a sensor may be called 7
                 words.append(f"--{name}={json.dumps(parsed)}")
             elif name in self._flags or name == "help":
+                if equals:
+                    raise FieldcastError(f"{_typed(name)} takes no value: write it alone.")
                 words.append(f"--{name}")
             else:
                 if not equals:
@@ -168,6 +182,16 @@ class Options:
         return f"{text[:200].rstrip('.')}."
 
 
+def _in_words(kind: str) -> str:
+    """A type of Python as help texts call it: ``Optional[Literal['refuse', 'sort']]`` is one of refuse, sort."""
+    if choices := re.search(r"Literal\[(.*?)\]", " ".join(kind.split())):
+        return f"one of {choices[1].replace(chr(39), '')}"
+    several = bool(re.search(r"list|tuple|Sequence", kind))
+    words = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
+    plain = next((word for name, word in words.items() if re.search(rf"\b{name}\b", kind)), kind)
+    return f"{plain}s" if several else plain
+
+
 def _typed(name: str) -> str:
     """An option as people type it."""
     return f"--{name.replace('_', '-')}"
@@ -175,15 +199,21 @@ def _typed(name: str) -> str:
 
 def _mismatch(detail: str) -> str:
     """What was given and what is expected."""
-    given = re.search(
-        r"(?:Got value: |Given value: )(\S+)|Expected a [^.]*(?:\[.*?\]|>)\. (?:Got value: )?(\S+)", detail
-    )
-    value = next((part for part in given.groups() if part), "the value").rstrip(".,") if given else "the value"
+    given = re.search(r"(?:Got value|Given value): (.*?)(?= - Expected| Given |$)", f"{detail} ")
+    value = _short(given[1].strip() if given else "the value")
     if choices := re.search(r"Literal\[(.*?)\]", detail):
         return f"'{value}' is none of {choices[1].replace(chr(39), '')}"
-    kinds = {"int": "a whole number", "float": "a number", "bool": "true or false"}
-    found = [words for kind, words in kinds.items() if re.search(rf"\b{kind}\b", detail)]
-    return f"'{value}' is not {' or '.join(found)}" if found else f"{detail[:160].strip(' .')}"
+    expected = " ".join(re.findall(r"Expected an? (\S+ \S+)|Subtypes: (\[.*?\]) Errors", detail)[0]) if (
+        re.search(r"Expected an? \S+ \S+|Subtypes: \[.*?\] Errors", detail)
+    ) else detail  # fmt: skip
+    kinds = {"list": "a list", "tuple": "a list", "int": "a whole number", "float": "a number", "bool": "true or false"}
+    kinds["str"] = "text"
+    found = [words for kind, words in kinds.items() if re.search(rf"\b{kind}\b", expected)]
+    return f"'{value}' is not {found[0]}" if found else f"{detail[:160].strip(' .')}"
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= 60 else f"{value[:60]} ..."
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -192,9 +222,9 @@ def read_config(path: str) -> dict[str, Any]:
     if not file.is_file():
         raise FieldcastError(f"there is no configuration file {file}: check the path.")
     try:
-        table = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise FieldcastError(f"{file} is not valid YAML ({' '.join(str(error).split())[:120]}): mend it.") from None
+        table = read_plain(file, "yaml")
+    except Unreadable as error:
+        raise FieldcastError(f"{file} is not valid YAML ({error}): mend it.") from None
     if not isinstance(table, dict) or not all(isinstance(key, str) for key in table):
         raise FieldcastError(f"{file} holds no settings: write lines such as 'max_epochs: 20'.")
     return table

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fieldcast.errors import FieldcastError
+
 NEUTRAL = -1
 """The id of a calendar slot that no training row has; layers give it a zero vector."""
 
@@ -77,4 +79,10 @@ class Calendar:
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> Calendar:
         seen: Sequence[Sequence[int]] = saved["seen"]
-        return cls(saved["frequency"], tuple(tuple(int(i) for i in column) for column in seen))
+        calendar = cls(saved["frequency"], tuple(tuple(column) for column in seen))
+        for size, column in zip(calendar.sizes, calendar.seen, strict=False):
+            if not all(type(i) is int and 0 <= i < size for i in column):
+                raise FieldcastError(f"a saved calendar knows ids that are none of 0 to {size - 1}.")
+        if len(seen) not in (0, len(COLUMNS)):
+            raise FieldcastError(f"a saved calendar has {len(seen)} columns of ids where there are {len(COLUMNS)}.")
+        return calendar

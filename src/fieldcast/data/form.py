@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from fieldcast.data.calendar import Calendar
+from fieldcast.data.clock import check_timezone
+from fieldcast.data.frequency import Step
 from fieldcast.data.scaling import Scaler
 from fieldcast.errors import FieldcastError
 
@@ -76,10 +78,35 @@ class Form:
     def from_json(
         cls, saved: Mapping[str, Any], nodes: Sequence[str], coordinates: np.ndarray | None, scaler: Scaler
     ) -> Form:
+        """Read what :meth:`to_json` wrote; what contradicts itself is refused, whoever edited it."""
+        for name in ("lookback", "horizon"):
+            if type(saved[name]) is not int or not 1 <= saved[name] < 2**31:
+                raise FieldcastError(f"the {name} of a form is {saved[name]!r}: it must be a whole number of steps.")
+        grid = saved["grid"]
+        if grid is not None and not (len(grid) == 2 and all(type(side) is int and side > 0 for side in grid)):
+            raise FieldcastError(f"the grid of a form is {grid!r}: it must be rows and columns.")
+        if grid is not None and grid[0] * grid[1] != len(nodes):
+            raise FieldcastError(f"the grid {grid[0]} x {grid[1]} of a form does not hold its {len(nodes)} nodes.")
+        named = {"nodes": list(nodes), **{name: saved[name] for name in ("channels", "targets", "future")}}
+        for name, given in named.items():
+            texts = isinstance(given, list) and all(isinstance(each, str) and each for each in given)
+            if not texts or len(set(given)) < len(given) or not (given or name == "future"):
+                raise FieldcastError(f"the {name} of a form are no list of names, each once.")
+        for name in (*named["targets"], *named["future"]):
+            if name not in named["channels"] or (name in named["targets"] and name in named["future"]):
+                raise FieldcastError(f"'{name}' of a form is no channel, or is to be forecast and known ahead at once.")
+        Step.parse(saved["frequency"] if isinstance(saved["frequency"], str) else None, "a form")
+        if saved["calendar"]["frequency"] != saved["frequency"]:
+            raise FieldcastError(f"the calendar of a form has another frequency than {saved['frequency']}.")
+        if saved["timezone"] is not None:
+            check_timezone(saved["timezone"])
+        shape = (len(nodes) if scaler.kind == "node" else 1, len(named["channels"]))
+        if scaler.mean.shape != shape or scaler.scale.shape != shape:
+            raise FieldcastError(f"the scaler of a form has the shape {scaler.mean.shape} where {shape} is expected.")
         return cls(
-            lookback=int(saved["lookback"]), horizon=int(saved["horizon"]), nodes=tuple(nodes),
+            lookback=saved["lookback"], horizon=saved["horizon"], nodes=tuple(nodes),
             channels=tuple(saved["channels"]), targets=tuple(saved["targets"]), future=tuple(saved["future"]),
             frequency=saved["frequency"], timezone=saved["timezone"], units=dict(saved["units"]), scaler=scaler,
             calendar=Calendar.from_json(saved["calendar"]), coordinates=coordinates,
-            grid=(int(saved["grid"][0]), int(saved["grid"][1])) if saved["grid"] else None,
+            grid=(grid[0], grid[1]) if grid is not None else None,
         )  # fmt: skip

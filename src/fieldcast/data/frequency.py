@@ -43,9 +43,9 @@ class Step:
                 warnings.simplefilter("ignore")
                 offset = to_offset(frequency)
             step = cls._of_offset(offset)
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, OverflowError):
             step = None
-        if step is None or (step.nanoseconds <= 0 and step.months <= 0):
+        if step is None or not (0 < step.nanoseconds < 2**63 or 0 < step.months < 12_000):
             raise FieldcastError(
                 f"the frequency '{frequency}' for {source} is not understood: write one such as 5min, 1h, 1D or 1MS "
                 "(business days are 1D; days without rows only end a segment)."
@@ -118,7 +118,18 @@ class Step:
         return elapsed // self.months, on_grid
 
     def stamps(self, first: Any, positions: np.ndarray) -> np.ndarray:
-        """Return the timestamps, datetime64[ns] [rows], at grid positions counted from ``first``."""
+        """Return the timestamps, datetime64[ns] [rows], at grid positions counted from ``first``.
+
+        Raises FieldcastError where one lies beyond what nanoseconds since 1970 can tell, the years 1678 to 2261.
+        """
+        for edge in (int(positions.min()), int(positions.max())) if len(positions) else ():
+            year = int(np.datetime64(first, "Y").astype(np.int64)) + 1970
+            way = edge * (self.months / 12 if self.months else self.nanoseconds / (365.2425 * DAY))
+            if not pd.Timestamp.min.year < year + way < pd.Timestamp.max.year - 1:
+                raise FieldcastError(
+                    f"{abs(edge)} steps of {self.text(first)} from {np.datetime64(first, 's')} lead beyond the years "
+                    "1678 to 2261: give another start, or a shorter step."
+                )
         if not self.months:
             return first.astype("datetime64[ns]") + positions * np.timedelta64(self.nanoseconds, "ns")
         return _month_stamps(_month_numbers(first) + positions * self.months, self.at_end)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fieldcast.data.plain import Unreadable, read_plain
 from fieldcast.errors import FieldcastError, did_you_mean
 
 _KNOWN = ("frequency", "targets", "null_rule", "scored_cells", "role", "default_split", "splits", "timezone", "units")
@@ -41,10 +41,10 @@ class Meta:
         """Read a ``meta.toml``; a key that is not known is refused, so that a spelling mistake changes no split."""
         path = Path(path)
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            table = read_plain(path, "toml")
         except OSError as error:
             raise FieldcastError(f"{path} cannot be read ({error.strerror}): check its name and rights.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except Unreadable as error:
             raise FieldcastError(f"{path} is not valid TOML ({error}): mend that line.") from None
         unknown = sorted(set(table) - set(_KNOWN))
         if unknown:
@@ -95,7 +95,9 @@ def _check_kind(path: Path, key: str, value: object) -> None:
         right = isinstance(value, dict)
         if key == "splits" and right:
             right = all(isinstance(part, dict) for part in value.values())  # pyright: ignore[reportAttributeAccessIssue]
-        kind = f"a table, as [{key}.name]" if key == "splits" else f"a table, as [{key}]"
+        elif right:
+            right = all(isinstance(unit, str) for unit in value.values())  # pyright: ignore[reportAttributeAccessIssue]
+        kind = f"a table, as [{key}.name]" if key == "splits" else f"a table of texts, as [{key}]"
     else:
         right, kind = isinstance(value, str), "text in quotes"
     if not right:

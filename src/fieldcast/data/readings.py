@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -15,11 +14,9 @@ import xarray as xr
 
 from fieldcast.data.meta import Meta
 from fieldcast.data.timeline import Timeline, clean_timeline
-from fieldcast.errors import FieldcastError, did_you_mean
+from fieldcast.errors import UNPRINTABLE, FieldcastError, did_you_mean
 
 _BLOCK = 2**21
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Control characters, line separators and half characters: tables of text cannot hold them."""
 
 
 class Readings:
@@ -74,7 +71,7 @@ class Readings:
             observed = unmasked if observed is None else np.asarray(observed, dtype=bool) & unmasked
             values = values.data
         values = np.asarray(values)
-        if values.dtype == object or not np.issubdtype(values.dtype, np.number):
+        if values.dtype.kind not in "iufc":
             raise FieldcastError(f"{source} holds values of type {values.dtype}: give numbers, NaN where missing.")
         if np.iscomplexobj(values):
             raise FieldcastError(f"{source} holds complex values: give real numbers, NaN where missing.")
@@ -109,6 +106,8 @@ class Readings:
                 observed = observed[..., None]
             if observed.shape != values.shape:
                 raise FieldcastError(f"observed has shape {observed.shape}, values {values.shape}: give equal shapes.")
+            if observed.dtype.kind not in "biu":
+                raise FieldcastError(f"observed holds values of type {observed.dtype}: give True and False.")
             seen &= observed.astype(bool)
         if meta.zero_columns(tuple(names)):
             seen &= meta.mask_zeros(values, tuple(names))
@@ -135,7 +134,7 @@ class Readings:
             "time": timeline.time, "segment": ("time", timeline.segment), "node": nodes, "channel": channels,
         }  # fmt: skip
         if coordinates is not None:
-            coordinates = np.asarray(coordinates, dtype=np.float64)
+            coordinates = degrees(coordinates, source)
             if coordinates.shape != (len(nodes), 2):
                 raise FieldcastError(
                     f"the coordinates of {source} have shape {coordinates.shape}: give latitude and longitude for each "
@@ -147,8 +146,18 @@ class Readings:
                     f"node '{nodes[node]}' of {source} has the latitude {coordinates[node, 0]:g}: give coordinates as "
                     "latitude, longitude in degrees."
                 )
+            if (np.abs(coordinates[:, 1]) > 360).any():
+                node = int(np.flatnonzero(np.abs(coordinates[:, 1]) > 360)[0])
+                raise FieldcastError(
+                    f"node '{nodes[node]}' of {source} has the longitude {coordinates[node, 1]:g}: give coordinates as "
+                    "latitude, longitude in degrees."
+                )
             coords["latitude"] = ("node", coordinates[:, 0])
             coords["longitude"] = ("node", coordinates[:, 1])
+        if grid is not None:
+            sides = grid if isinstance(grid, Sequence | np.ndarray) else ()
+            if len(sides) != 2 or not all(isinstance(side, int | np.integer) and side > 0 for side in sides):
+                raise FieldcastError(f"the grid of {source} is {grid!r}: give two whole numbers, rows and columns.")
         if grid is not None and int(grid[0]) * int(grid[1]) != len(nodes):
             raise FieldcastError(f"the grid {grid[0]} x {grid[1]} of {source} does not hold its {len(nodes)} nodes.")
         attributes: dict[str, Any] = {"frequency": timeline.frequency, "timezone": timeline.timezone or ""}
@@ -227,7 +236,14 @@ class Readings:
 
     def following(self, row: int, steps: int) -> np.ndarray:
         """The timestamps of the ``steps`` steps after ``row``, beyond the last row too: datetime64[ns] [steps]."""
-        return pd.date_range(self.time[row], periods=steps + 1, freq=self.frequency)[1:].to_numpy("datetime64[ns]")
+        try:
+            ahead = pd.date_range(self.time[row], periods=steps + 1, freq=self.frequency)
+        except (pd.errors.OutOfBoundsDatetime, OverflowError):
+            last = self.time[row].astype("datetime64[s]")
+            raise FieldcastError(
+                f"{steps} steps of {self.frequency} after {last} lead beyond the year 2261: give a shorter horizon."
+            ) from None
+        return ahead[1:].to_numpy("datetime64[ns]")
 
     @cached_property
     def hash(self) -> str:
@@ -317,13 +333,24 @@ def _labels(given: Sequence[object] | None, count: int, what: str, source: str) 
         if name in seen or not name.strip():
             problem = "is empty" if not name.strip() else f"'{name}' is repeated"
             raise FieldcastError(f"the {what} name at position {position} of {source} {problem}: make it unique.")
-        if found := _UNPRINTABLE.search(name):
+        if found := UNPRINTABLE.search(name):
             raise FieldcastError(
                 f"the {what} name at position {position} of {source} holds the character U+{ord(found[0]):04X}, which "
                 "cannot be printed: rename it."
             )
         seen.add(name)
     return names
+
+
+def degrees(given: Any, source: str) -> np.ndarray:
+    """Coordinates as float64, of whatever shape; text, dates and ragged lists are refused."""
+    try:
+        array = np.asarray(given)
+    except ValueError:
+        array = np.empty(0, dtype=object)
+    if array.dtype.kind not in "iuf":
+        raise FieldcastError(f"the coordinates of {source} are no numbers: give latitude and longitude in degrees.")
+    return array.astype(np.float64)
 
 
 def _first_infinite(values: np.ndarray) -> tuple[int, ...] | None:

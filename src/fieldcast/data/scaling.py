@@ -85,4 +85,14 @@ class Scaler:
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> Scaler:
-        return cls(saved["kind"], np.array(saved["mean"], np.float32), np.array(saved["scale"], np.float32))
+        """Read what :meth:`to_json` wrote; refused are unknown kinds, and scales that are not above 0 and finite."""
+        kind, mean, scale = saved["kind"], np.array(saved["mean"]), np.array(saved["scale"])
+        if kind not in KINDS:
+            raise FieldcastError(f"there is no scaler '{kind}'{did_you_mean(kind, KINDS)}: choose {', '.join(KINDS)}.")
+        if any(part.dtype.kind not in "if" or part.ndim != 2 for part in (mean, scale)):
+            raise FieldcastError("a saved scaler holds something else than numbers [1 or nodes, channels].")
+        with np.errstate(over="ignore", under="ignore"):
+            mean, scale = mean.astype(np.float32), scale.astype(np.float32)
+        if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
+            raise FieldcastError("a saved scaler has a mean or a scale that is not finite, or a scale not above 0.")
+        return cls(kind, mean, scale)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -88,9 +89,14 @@ def _parse(text: str, named: list[str]) -> Mapping[str, Any]:
     raise FieldcastError(f"there is no split '{text}'{did_you_mean(text, named)}: {known}other forms are {_FORMS}.")
 
 
-def _windows_first(name: str, starts: np.ndarray, ratios: list[float], lookback: int, purge: int) -> Split:
-    if len(ratios) != 3 or min(ratios) < 0:
-        raise FieldcastError(f"the split '{name}' has the ratios {ratios}: give three, none negative, such as 7:1:2.")
+def _windows_first(name: str, starts: np.ndarray, ratios: Any, lookback: int, purge: int) -> Split:
+    numbers = isinstance(ratios, Sequence) and all(
+        isinstance(ratio, int | float) and not isinstance(ratio, bool) and 0 <= ratio < np.inf for ratio in ratios
+    )  # fmt: skip
+    if not numbers or len(ratios) != 3 or not np.isfinite(float(sum(ratios))):
+        raise FieldcastError(
+            f"the split '{name}' has the ratios {ratios}: give three numbers, none negative, such as 7:1:2."
+        )
     total = sum(ratios)
     if total <= 0:
         raise FieldcastError(f"the ratios of the split '{name}' add up to nothing: give positive ones, such as 7:1:2.")
@@ -124,7 +130,12 @@ def _row_ranges(readings: Readings, rule: Mapping[str, Any], lookback: int) -> _
         raise FieldcastError(
             f"a split of {readings.meta.name} has windows = '{rule['windows']}': only 'inside' exists."
         )
-    if "train_until" in rule:
+    if "train_until" in rule or "validation_until" in rule:
+        both = [part for part in PARTS if part in rule]
+        if both:
+            raise FieldcastError(f"a split of {readings.meta.name} has dates and {both[0]} rows: give one of the two.")
+        if "train_until" not in rule:
+            raise FieldcastError(f"a split of {readings.meta.name} has validation_until only: give train_until too.")
         if "validation_until" not in rule:
             raise FieldcastError(f"a split of {readings.meta.name} has train_until only: give validation_until too.")
         wall = readings.local_time().to_numpy()
@@ -165,20 +176,24 @@ def _check_keys(name: str, rule: Mapping[str, Any], known: set[str]) -> None:
 def _edges(part: str, given: Any) -> tuple[int, int]:
     try:
         first, stop = given
+        if not all(isinstance(edge, Integral) and not isinstance(edge, bool) for edge in (first, stop)):
+            raise TypeError
         return int(first), int(stop)
     except (TypeError, ValueError):
         said = f"the {part} rows of a split are {given!r}: give the first and the one behind the last, [0, 700]."
         raise FieldcastError(said) from None
 
 
-def _count_until(wall: np.ndarray, stamp: str, key: str) -> int:
+def _count_until(wall: np.ndarray, stamp: Any, key: str) -> int:
     """Rows up to and including ``stamp``."""
     try:
-        last = pd.Timestamp(stamp)
-    except (ValueError, TypeError):
+        last = pd.Timestamp(stamp) if isinstance(stamp, str) and re.search(r"\d", stamp) else pd.NaT
+        if last is not pd.NaT and re.fullmatch(r"\s*\d{4}-\d{2}-\d{2}\s*", stamp):
+            last += pd.Timedelta(days=1, nanoseconds=-1)  # a day without an hour is the whole day
+        if last is not pd.NaT:
+            last = last.as_unit("ns")
+    except (ValueError, TypeError, OverflowError):
         last = pd.NaT
-    if last is not pd.NaT and re.fullmatch(r"\s*\d{4}-\d{2}-\d{2}\s*", stamp):
-        last += pd.Timedelta(days=1, nanoseconds=-1)  # a day without an hour is the whole day
     if last is pd.NaT or last.tzinfo is not None:
         raise FieldcastError(f"{key} = '{stamp}' is no date on the wall clock: write it as 2015-12-31T23:00.")
     # No bisection: a wall clock goes back in autumn.

@@ -10,7 +10,7 @@ import pandas as pd
 
 from fieldcast.data.clock import check_timezone, fills_autumn_hour, own_timezone, steps_back_like_autumn, to_utc
 from fieldcast.data.frequency import DAY, Step
-from fieldcast.data.timestamps import parse_stamps, row_numbers
+from fieldcast.data.timestamps import as_index, parse_stamps, row_numbers
 from fieldcast.errors import FieldcastError, did_you_mean
 
 _UNORDERED = ("refuse", "sort")
@@ -101,6 +101,8 @@ def clean_timeline(
         raise FieldcastError(f"{source} has no rows: give at least one.")
     if timezone is not None:
         check_timezone(timezone)
+    if time is not None:
+        time = as_index(time, source)
     if time is not None and len(time) != rows:
         raise FieldcastError(f"{source} has {rows} rows but {len(time)} timestamps: give one timestamp for each row.")
     given = Step.parse(frequency, source) if frequency is not None else None
@@ -149,6 +151,11 @@ def _on_one_clock(
             "(in Python start='2012-03-01', frequency='5min')."
         )
     stamps = parse_stamps(time, source)
+    first, last = stamps[stamps.argmin()], stamps[stamps.argmax()]
+    if int(last.value) - int(first.value) >= 2**63:
+        raise FieldcastError(
+            f"the timestamps of {source} run from {first} to {last}, longer than 292 years: mend them."
+        )
     if start is not None:
         raise FieldcastError(
             f"{source} has timestamps of its own, from {stamps[0]}, and start={start} is given too: leave start out."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def row_numbers(time: Any, source: str) -> np.ndarray | None:
 
     Eight-digit numbers that are all valid calendar days (20120301) are dates and give None.
     """
-    index = _as_index(time, source)
+    index = as_index(time, source)
     if index.dtype.kind not in "iuf":
         if index.dtype.kind in "bmM" or not len(index) or not str(index[0]).strip().isdigit():
             return None
@@ -54,7 +55,7 @@ def parse_stamps(time: Any, source: str) -> pd.DatetimeIndex:
 
     Raises FieldcastError naming the row (counted from 0) and its text for a stamp that is empty or no date.
     """
-    index = _as_index(time, source)
+    index = as_index(time, source)
     if isinstance(index, pd.PeriodIndex):
         index = index.to_timestamp()
     if not isinstance(index, pd.DatetimeIndex):
@@ -70,22 +71,27 @@ def parse_stamps(time: Any, source: str) -> pd.DatetimeIndex:
         raise FieldcastError(f"row {row} of {source} has no timestamp: fill it in or leave the row out.")
     try:
         return index.as_unit("ns")
-    except pd.errors.OutOfBoundsDatetime:
+    except (pd.errors.OutOfBoundsDatetime, ValueError):
         low, high = pd.Timestamp.min.year + 1, pd.Timestamp.max.year - 1
-        years = index.year
+        years = index.to_numpy().astype("datetime64[Y]").astype(np.int64) + 1970
         row = int(np.flatnonzero((years < low) | (years > high))[0])
         raise FieldcastError(
             f"the timestamp in row {row} of {source}, '{index[row]}', lies outside the years {low} to {high}: mend it."
         ) from None
 
 
-def _as_index(time: Any, source: str) -> pd.Index:
+def as_index(time: Any, source: str) -> pd.Index:
+    """Timestamps of any kind as an index [rows], not yet read."""
     if not isinstance(time, (pd.Index, pd.Series)):
+        if not hasattr(time, "__array__") and (isinstance(time, (str, bytes)) or not isinstance(time, Iterable)):
+            raise FieldcastError(f"the timestamps of {source} are {time!r}: give one for each row.")
         time = np.asarray(time) if hasattr(time, "__array__") else list(time)
         if getattr(time, "ndim", 1) != 1:
             raise FieldcastError(f"the timestamps of {source} have shape {time.shape}: give one for each row.")
         if getattr(time, "dtype", np.dtype("O")).kind == "S":
             time = np.char.decode(time, "utf-8", "replace")
+    if getattr(time, "dtype", None) == np.float16:  # pandas has no index of these
+        time = time.astype(np.float32)  # pyright: ignore[reportAttributeAccessIssue]
     index = pd.Index(time)
     return index.astype(object) if isinstance(index.dtype, pd.CategoricalDtype) else index
 
@@ -199,7 +205,9 @@ def _objects(index: pd.Index, source: str) -> pd.DatetimeIndex:
 
 
 def _refuse(row: int, entries: Any, source: str) -> None:
-    raise FieldcastError(f"the timestamp in row {row} of {source}, '{entries[row]}', is not a date: {_WRITE}.")
+    entry = str(entries[row])
+    entry = entry if len(entry) <= 40 else f"{entry[:40]} ..."
+    raise FieldcastError(f"the timestamp in row {row} of {source}, '{entry}', is not a date: {_WRITE}.")
 
 
 def _is_empty(entry: object) -> bool:

@@ -22,6 +22,7 @@ from fieldcast.core.seeding import seeded
 from fieldcast.data.files import SUMS, check_sums, sync_folder, write_atomically, write_sums
 from fieldcast.data.form import Form
 from fieldcast.data.graph import Graph
+from fieldcast.data.plain import Unreadable, read_plain
 from fieldcast.data.scaling import Scaler
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster.migration import FORMAT_VERSION, migrated
@@ -123,7 +124,7 @@ def load(folder: str | Path) -> Forecaster:
     listed = verify(folder)
     config = _read_json(folder / "config.json")
     found = config.get("format_version")
-    if not isinstance(found, int) or found < 1:
+    if type(found) is not int or found < 1:
         raise FieldcastError(f"{folder / 'config.json'} has no format version: this is no saved forecaster.")
     if found > FORMAT_VERSION:
         raise FieldcastError(
@@ -131,9 +132,14 @@ def load(folder: str | Path) -> Forecaster:
         )
     try:
         return _rebuild(folder, migrated(config), "graph.npz" in listed)
-    except FieldcastError:
-        raise
-    except (LookupError, TypeError, AttributeError, ValueError, RuntimeError, SafetensorError, csv.Error) as error:
+    except FieldcastError as error:
+        if str(folder) in str(error):
+            raise
+        raise FieldcastError(f"{folder} does not fit together: {error}") from None
+    except (
+        LookupError, TypeError, AttributeError, ValueError, OverflowError, MemoryError, RuntimeError, SafetensorError,
+        csv.Error,
+    ) as error:  # fmt: skip
         said = f"{folder} does not fit together ({_first_line(error)}): save the forecaster again."
         raise FieldcastError(said) from None
 
@@ -171,7 +177,7 @@ def _rebuild(folder: Path, config: Mapping[str, Any], with_graph: bool) -> Forec
     if scaler.kind == "node" and len(scaler.mean) != len(nodes):
         raise FieldcastError(f"{folder} scales {len(scaler.mean)} nodes and names {len(nodes)}: save it again.")
     form = Form.from_json(config["form"], nodes, coordinates, scaler)
-    inputs = None if config["inputs"] is None else np.asarray(config["inputs"], dtype=np.int64)
+    inputs = None if config["inputs"] is None else _positions(config["inputs"], len(nodes))
     read = len(nodes) if inputs is None else len(inputs)
     graph = Graph.from_npz(folder / "graph.npz", read) if with_graph else None
     stages = [STAGES.get(stage["name"])(**stage["hyper"]) for stage in config["stages"]]
@@ -182,6 +188,14 @@ def _rebuild(folder: Path, config: Mapping[str, Any], with_graph: bool) -> Forec
     for name in config["frozen"]:
         forecaster.get_parameter(name).requires_grad_(False)
     return forecaster.eval()
+
+
+def _positions(given: Any, nodes: int) -> np.ndarray:
+    """Which nodes are read, int64 [N], from a list that somebody may have edited."""
+    whole = isinstance(given, list) and given and all(type(each) is int and 0 <= each < nodes for each in given)
+    if not whole or len(set(given)) < len(given):
+        raise FieldcastError(f"the nodes that are read are no positions of {nodes} nodes, each once.")
+    return np.asarray(given, dtype=np.int64)
 
 
 def package_versions() -> dict[str, str]:
@@ -208,6 +222,13 @@ def _nodes_csv(form: Form) -> str:
 def _read_nodes(path: Path) -> tuple[list[str], np.ndarray | None]:
     with open(path, newline="", encoding="utf-8") as handle:  # a name may hold what splits lines elsewhere
         rows = list(csv.reader(handle))
+    if not rows or rows[0] not in (["id"], ["id", "latitude", "longitude"]):
+        raise FieldcastError(f"{path} has another header than id or id,latitude,longitude: save the forecaster again.")
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(rows[0]):
+            raise FieldcastError(
+                f"row {number} of {path} has {len(row)} cells, the header {len(rows[0])}: save it again."
+            )
     nodes = [row[0] for row in rows[1:]]
     coordinates = np.array([[float(part) for part in row[1:3]] for row in rows[1:]]) if len(rows[0]) == 3 else None
     return nodes, coordinates
@@ -219,8 +240,8 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
+        content = read_plain(path, "json")
+    except Unreadable:
         raise FieldcastError(f"{path} is not valid JSON: save the forecaster again.") from None
     if not isinstance(content, dict):
         raise FieldcastError(f"{path} holds no table: save the forecaster again.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from fieldcast.data.archives import read_arrays
+from fieldcast.data.plain import Unreadable, read_plain
 from fieldcast.errors import FieldcastError
 from fieldcast.workflows.board import check_run
 
@@ -104,10 +104,10 @@ def read_run_folder(folder: str | Path) -> RunFolder:
 
 def _read_scores(path: Path) -> dict[str, Any]:
     try:
-        scores = json.loads(path.read_text(encoding="utf-8"))
+        scores = read_plain(path, "json")
     except FileNotFoundError:
         raise FieldcastError(f"{path} does not exist: evaluate the run first, or give the folder of a run.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, Unreadable) as error:
         raise FieldcastError(f"{path} cannot be read ({error}): evaluate the run again.") from None
     if not isinstance(scores, dict):
         raise FieldcastError(f"{path} holds no table of names: evaluate the run again.")
@@ -117,6 +117,9 @@ def _read_scores(path: Path) -> dict[str, Any]:
     for key in _PROTOCOL_KEYS:
         if key not in scores["protocol"]:
             raise _lacks(path, f"the key '{key}' of the protocol")
+    for key in ("targets", "nodes"):
+        if not scores[key] or not all(isinstance(name, str) for name in scores[key]):
+            raise _lacks(path, f"the key '{key}'", odd=True)
     for target in scores["targets"]:
         if target not in scores["units"]:
             raise _lacks(path, f"the unit of the target '{target}'")
@@ -155,13 +158,21 @@ def _check_model(path: Path, model: Mapping[str, Any], scores: Mapping[str, Any]
                         f"{path} has {nodes} nodes and figures of {scored} nodes of the model '{name}': "
                         "evaluate the run again."
                     )
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise _lacks(path, f"the figures {error} of the model '{name}'") from None
 
 
 def _check_places(path: Path, scores: Mapping[str, Any]) -> None:
     nodes = len(scores["nodes"])
     coordinates, graph = scores.get("coordinates"), scores.get("graph")
+    for what, given in (("coordinates", coordinates), ("graph", graph)):
+        pairs = given is None or (isinstance(given, list) and all(isinstance(each, list) for each in given))
+        if not pairs:
+            raise _lacks(path, f"its {what}", odd=True)
+    if coordinates is not None and not all(
+        len(place) == 2 and all(part is None or type(part) in (int, float) for part in place) for place in coordinates
+    ):
+        raise _lacks(path, "its coordinates", odd=True)
     if coordinates is not None and len(coordinates) != nodes:
         raise FieldcastError(f"{path} has {len(coordinates)} coordinates for {nodes} nodes: give [lat, lon] for each.")
     for edge in graph or ():
@@ -171,15 +182,20 @@ def _check_places(path: Path, scores: Mapping[str, Any]) -> None:
 
 def _read_sample(path: Path) -> Sample:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_arrays(path)
     except FileNotFoundError:
         raise FieldcastError(f"{path} does not exist: evaluate the run again, which writes it.") from None
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise FieldcastError(f"{path} cannot be read ({error}): evaluate the run again.") from None
+    except OSError as error:
+        raise FieldcastError(f"{path} cannot be read ({error.strerror}): evaluate the run again.") from None
     for name in _ARRAYS:
         if name not in arrays:
             raise _lacks(path, f"the array '{name}'")
+    for name in ("time", "steps", "models", "nodes", "targets"):
+        if arrays[name].ndim != 1:
+            raise FieldcastError(f"{path} has '{name}' of the shape {arrays[name].shape} where a list is expected.")
+    for name, kind in (("truth", "f"), ("forecast", "f"), ("steps", "iu")):
+        if arrays[name].dtype.kind not in kind:
+            raise FieldcastError(f"{path} has '{name}' of the type {arrays[name].dtype}: evaluate the run again.")
     rows, nodes, targets = len(arrays["time"]), len(arrays["nodes"]), len(arrays["targets"])
     expected = {
         "truth": (rows, nodes, targets),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 
 from fieldcast.core import processes
 from fieldcast.core.seeding import seeded
@@ -96,6 +97,8 @@ def _run(
         raise FieldcastError(
             f"the validation part has {len(windows.starts('validation'))} windows for {world} processes: start fewer."
         )
+    if options.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise FieldcastError("accelerator is 'gpu', and this machine has none that torch can use: choose auto or cpu.")
     each = options.batch_size // world
     train = WindowLoader(windows, "train", each, shuffle=True, seed=seed, rank=rank, world=world, even=True)
     validation = WindowLoader(windows, "validation", max(options.batch_size, 64), rank=rank, world=world)

@@ -65,6 +65,9 @@ class TrainingOptions:
             if not 0 <= getattr(self, name) < math.inf:
                 raise FieldcastError(f"{name} is {getattr(self, name)}: give zero or more.")
 
+        if list(self.milestones) != sorted(set(self.milestones)) or min(self.milestones, default=1) < 1:
+            raise FieldcastError(f"the milestones are {list(self.milestones)}: give epochs from 1 on, rising.")
+
     def task(self) -> Forecasting:
         return Forecasting(self.loss, self.huber_delta)
 

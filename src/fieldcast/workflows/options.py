@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-import numpy as np
-
+from fieldcast.data.archives import array_names
 from fieldcast.data.formats import open_readings
 from fieldcast.data.graph import (
     Graph,
@@ -26,6 +25,7 @@ from fieldcast.errors import FieldcastError, did_you_mean
 from fieldcast.training import TrainingOptions
 
 BASELINES = ("last_value", "window_mean", "historical_inertia", "daily_climatology", "weekly_climatology", "ridge_var")
+Made = TypeVar("Made")
 _MADE = r"(nearest|correlation):(\d+)"
 
 
@@ -36,6 +36,7 @@ class ReadingsOptions:
     Args:
         data: File or folder with the readings.
         format: Layout of the file; left out, it is recognised.
+        time_column: Name of the time column, where it is not the first.
         start: First timestamp, for files without a time column.
         frequency: Length of a step, such as 5min, 1h or 1D; left out, it is read from the time column.
         timezone: Timezone of wall-clock stamps, such as America/Los_Angeles; needed where clocks change.
@@ -48,6 +49,7 @@ class ReadingsOptions:
 
     data: str
     format: str | None = None
+    time_column: str | None = None
     start: str | None = None
     frequency: str | None = None
     timezone: str | None = None
@@ -131,6 +133,10 @@ class RunOptions:
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise FieldcastError(f"the seeds are {list(self.seeds)}: give at least one, each once, none negative.")
+        if max(self.seeds) >= 2**63:
+            raise FieldcastError(f"the seed {max(self.seeds)} is too large: give one below 2^63.")
+        if len(set(self.baselines)) < len(self.baselines):
+            raise FieldcastError(f"the baselines are {', '.join(self.baselines)}: name each once.")
 
     def to_json(self) -> dict[str, Any]:
         """A flat table: what a configuration file holds."""
@@ -154,15 +160,49 @@ class RunOptions:
         for part in (ReadingsOptions, WindowOptions, TrainingOptions):
             names = [each.name for each in fields(part)]
             known += names
-            given = {name: rest.pop(name) for name in names if name in rest}
-            if "milestones" in given:
-                given["milestones"] = tuple(given["milestones"])
-            parts.append(part(**given))
-        seeds, baselines = tuple(rest.pop("seeds", (0,))), tuple(rest.pop("baselines", BASELINES))
+            parts.append(settings(part, {name: rest.pop(name) for name in names if name in rest}, "a run"))
+        seeds, baselines = rest.pop("seeds", (0,)), rest.pop("baselines", BASELINES)
+        for name, given, hint in (("seeds", seeds, list[int]), ("baselines", baselines, list[str])):
+            if not _fits(given, hint):
+                raise FieldcastError(f"a run has {name} {given!r}: give a list.")
+        seeds, baselines = tuple(seeds), tuple(baselines)
         if rest:
             name = str(next(iter(rest)))
             raise FieldcastError(f"a run has no setting '{name}'{did_you_mean(name, known)}: remove it.")
         return cls(parts[0], parts[1], model.pop("name"), model, parts[2], seeds, baselines)
+
+
+def settings(cls: type[Made], table: Mapping[str, Any], where: str) -> Made:
+    """An options class from a table that somebody may have written: unknown names and wrong kinds are refused."""
+    hints = get_type_hints(cls)
+    given = dict(table)
+    for name, value in given.items():
+        if name not in hints:
+            raise FieldcastError(f"{where} has no setting '{name}'{did_you_mean(name, hints)}: remove it.")
+        if not _fits(value, hints[name]):
+            raise FieldcastError(f"{where} has {name} {str(value)[:60]!r}: {_kind(hints[name])}.")
+        if get_origin(hints[name]) is tuple:
+            given[name] = tuple(value)
+    return cls(**given)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a plain value is of a kind that options have."""
+    kind, inner = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return isinstance(value, str) and value in inner
+    if kind in (list, tuple):
+        return isinstance(value, list | tuple) and all(_fits(each, inner[0]) for each in value)
+    if inner:  # one of several
+        return any(_fits(value, each) for each in inner)
+    return type(value) in ((int, float) if hint is float else (hint,))
+
+
+def _kind(hint: Any) -> str:
+    kinds = {"list": "a list", "tuple": "a list", "int": "a whole number", "float": "a number", "str": "text"}
+    if choices := re.search(r"Literal\[(.*?)\]", str(hint)):
+        return f"choose {choices[1].replace(chr(39), '')}"
+    return "give " + next(words for kind, words in kinds.items() if re.search(rf"\b{kind}\b", str(hint)))
 
 
 def choose_graph(choice: str, readings: Readings, windows: Callable[[], Windows]) -> Graph | None:
@@ -183,10 +223,9 @@ def choose_graph(choice: str, readings: Readings, windows: Callable[[], Windows]
     if not path.is_file():
         raise FieldcastError(f"there is no graph '{choice}': give a file, nearest:8, correlation:8 or none.")
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            sparse = "format" in arrays
+        sparse = "format" in array_names(path)
         return from_sparse_npz(path, len(readings.nodes)) if sparse else from_npz(path, len(readings.nodes))
-    with open(path, encoding="utf-8") as lines:
+    with open(path, encoding="utf-8-sig", errors="replace") as lines:  # what is no text is said when it is read
         first = lines.readline().lower().replace('"', "").split(",")[:2]
     edges = [cell.strip() for cell in first] in (["from", "to"], ["source", "target"])
     return from_edge_csv(path, readings.nodes, weights="binary") if edges else from_adjacency_csv(path, readings.nodes)

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import shutil
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,9 @@ import yaml
 from fieldcast.core import processes
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.registry import BACKBONES
+from fieldcast.data.archives import read_arrays
 from fieldcast.data.files import write_atomically
+from fieldcast.data.plain import Unreadable, read_plain
 from fieldcast.data.windows import Windows
 from fieldcast.errors import Diverged, FieldcastError
 from fieldcast.evaluation import ScoreSums
@@ -94,8 +95,8 @@ def run_hash(folder: str | Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8")).get("data_hash")
-    except (ValueError, AttributeError):
+        return read_plain(path, "json").get("data_hash")
+    except (Unreadable, AttributeError):
         raise FieldcastError(f"{path} is damaged: remove it to go on without a look at the readings.") from None
 
 
@@ -143,8 +144,8 @@ def check_folder(folder: Path, options: RunOptions, resume: bool) -> bool:
 def read_settings(path: Path) -> dict[str, Any]:
     """The settings that :func:`run` wrote, as plain data."""
     try:
-        table = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        table = read_plain(path, "yaml")
+    except Unreadable:
         table = None
     if not isinstance(table, dict):
         raise FieldcastError(f"{path} is damaged: train the run again with another --out.")
@@ -221,9 +222,8 @@ def write_sums_file(path: Path, sums: ScoreSums) -> None:
 def read_sums_file(path: Path) -> ScoreSums:
     """Read what :func:`write_sums_file` wrote."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return ScoreSums.from_arrays(arrays)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return ScoreSums.from_arrays(read_arrays(path))
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
         raise FieldcastError(f"the sums at {path} are absent or damaged: evaluate or train the run again.") from None
 
 

@@ -19,8 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from fieldcast.data.archives import open_npz
 from fieldcast.data.formats._assembly import COMMON_OPTIONS
-from fieldcast.data.formats._npz import open_npz
 from fieldcast.data.readings import Readings
 from fieldcast.errors import FieldcastError, did_you_mean
 
@@ -72,7 +72,7 @@ def open_readings(source: Any, *, format: str | None = None, **options: Any) -> 
     Raises FieldcastError in one sentence where the source cannot be opened as it stands.
     """
     options = {key: value for key, value in options.items() if value is not None}
-    if format is not None and format not in known_formats():
+    if format is not None and format not in tuple(known_formats()):
         raise FieldcastError(
             f"there is no format '{format}'{did_you_mean(format, known_formats())}: known are "
             f"{', '.join(known_formats())}."

@@ -49,6 +49,7 @@ def assemble(
         meta = replace(meta, units=dict(units))
     if values.ndim == 2:
         values = values[..., None]
+        observed = observed if observed is None else np.asarray(observed)
         observed = observed[..., None] if observed is not None and observed.ndim == 2 else observed
     if values.ndim == 3:
         values, observed, channels, _ = _named(values, observed, 2, channels, options, "channels", source)

@@ -41,7 +41,7 @@ def read_header(path: Path) -> Header:
         raise FieldcastError(f"{path} does not begin with a header line: add one with a name for each sensor.")
     outside_quotes = "".join(lines[0].split('"')[::2])
     separator = max(_SEPARATORS, key=outside_quotes.count)
-    fields = [tuple(field.strip() for field in next(csv.reader([line], delimiter=separator), [])) for line in lines]
+    fields = [tuple(_cells(path, number, line, separator)) for number, line in enumerate(lines, 1)]
     return Header(fields[0], separator, fields[1] if len(fields) > 1 else ())
 
 
@@ -105,7 +105,7 @@ def _check_names(path: Path, header: Header, time: int | None) -> None:
     hint = "if the file has no header line, add one"
     for position, name in enumerate(header.names):
         if not name and position != time:
-            raise FieldcastError(f"column {position + 1} of {path} has no name: name it in the header, or {hint[3:]}.")
+            raise FieldcastError(f"column {position + 1} of {path} has no name: name it in the header, or, {hint}.")
         if name in seen:
             raise FieldcastError(
                 f"the header of {path} names the columns {seen[name] + 1} and {position + 1} both '{name}': give each "
@@ -141,13 +141,27 @@ def _check_lines(path: Path, header: Header) -> bool:
                 _text(path, number, line)
             cells = line.count(separator) + 1
             if b'"' in line:
-                cells = len(next(csv.reader([_text(path, number, line)], delimiter=header.separator), []))
+                cells = len(_cells(path, number, _text(path, number, line), header.separator))
             if cells != width:
                 raise FieldcastError(
                     f"line {number} of {path} has {cells} cells where the header has {width}: mend that line, or the "
                     "separator."
                 )
     return truth
+
+
+def _cells(path: Path, number: int, line: str, separator: str) -> list[str]:
+    """The cells of one line; quotes that do not end in it, and text beside quotes, are refused.
+
+    pandas would join the next line to it, drop cells of the joined line, and read "1"2 as 12.
+    """
+    try:
+        cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True, strict=True), [])
+    except csv.Error:
+        raise FieldcastError(
+            f"line {number} of {path} has a quote that does not open and close one whole cell of it: mend that line."
+        ) from None
+    return [cell.strip() for cell in cells]
 
 
 def _text(path: Path, number: int, line: bytes) -> str:
@@ -173,7 +187,7 @@ def refuse_text_cells(columns: dict[str, pd.Series], source: str, first_line: in
     """Raise for the first cell, row by row, that is there and is no number; return where there is none."""
     first: tuple[int, str, str] | None = None
     for name, column in columns.items():
-        number = pd.Series(pd.to_numeric(column, errors="coerce"))
+        number = to_numbers(column)
         text = np.asarray(column.notna()) & np.asarray(number.isna())
         if text.any():
             row = int(np.flatnonzero(text)[0])
@@ -182,6 +196,7 @@ def refuse_text_cells(columns: dict[str, pd.Series], source: str, first_line: in
     if first is None:
         return
     row, name, cell = first
+    cell = cell if len(cell) <= 40 else f"{cell[:40]} ..."
     where = f"row {row}" + (f" (line {row + first_line})" if first_line is not None else "")
     mend = "write a number, or leave the cell blank where a reading is missing"
     if looks_like_stamp(cell):
@@ -189,6 +204,23 @@ def refuse_text_cells(columns: dict[str, pd.Series], source: str, first_line: in
     elif cell.count(",") == 1 and cell.replace(",", "").strip("-+ ").isdigit():
         mend = "write numbers with a point, not a comma"
     raise FieldcastError(f"{where} of {source} holds '{cell}' in column '{name}', which is no number: {mend}.")
+
+
+def to_numbers(column: pd.Series) -> pd.Series:
+    """A column as numbers, NaN for each cell that is none; a number beyond any float is infinite."""
+    try:
+        return pd.Series(pd.to_numeric(column, errors="coerce"))
+    except (ArithmeticError, TypeError, ValueError):  # whole numbers of hundreds of digits, signalling NaN
+        return column.map(_as_float).astype(np.float64)
+
+
+def _as_float(cell: object) -> float:
+    try:
+        return float(cell)  # type: ignore[arg-type]
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _is_decimal(text: str) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from decimal import Decimal
-from numbers import Number
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fieldcast.data.formats._csv import TIME_NAMES, refuse_text_cells
+from fieldcast.data.formats._csv import TIME_NAMES, refuse_text_cells, to_numbers
 from fieldcast.data.timestamps import looks_like_stamp, parse_stamps, row_numbers
 from fieldcast.errors import FieldcastError, did_you_mean
 
@@ -112,7 +112,7 @@ def numbers(frame: pd.DataFrame, source: str) -> np.ndarray:
         columns = [frame.iloc[:, i] if plain[i] else _as_written(frame.iloc[:, i]) for i in range(len(plain))]
         mixed = {str(frame.columns[i]): column for i, column in enumerate(columns) if not plain[i]}
         refuse_text_cells(mixed, source)
-        read = {i: pd.to_numeric(column, errors="coerce") for i, column in enumerate(columns)}
+        read = {i: to_numbers(column) for i, column in enumerate(columns)}
         return pd.DataFrame(read).to_numpy(dtype=np.float32, na_value=np.nan)
 
 
@@ -123,7 +123,9 @@ def _as_written(column: pd.Series) -> pd.Series:
     """
 
     def written(cell: Any) -> Any:
-        number = isinstance(cell, (Number, Decimal)) and not isinstance(cell, (bool, np.bool_))
+        number = isinstance(cell, (Real, Decimal)) and not isinstance(cell, (bool, np.bool_, np.timedelta64))
+        if isinstance(cell, Decimal) and cell.is_snan():
+            return str(cell)
         if number or isinstance(cell, str):
             return cell
         return None if cell is None or cell is pd.NA or cell is pd.NaT else str(cell)
@@ -133,6 +135,8 @@ def _as_written(column: pd.Series) -> pd.Series:
 
 def _split_time(frame: pd.DataFrame, time_column: str | None, source: str) -> tuple[Any, pd.DataFrame]:
     index = frame.index
+    if time_column is not None and not isinstance(time_column, Hashable):
+        raise FieldcastError(f"time_column is {time_column!r}: give the name of one column.")
     if time_column is not None:
         if time_column in frame.columns:
             return frame[time_column], frame.drop(columns=[time_column])

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from fieldcast.data.archives import array_names, open_npz
 from fieldcast.data.formats._assembly import assemble
-from fieldcast.data.formats._npz import array_names, open_npz
 from fieldcast.data.readings import Readings
 from fieldcast.errors import FieldcastError
 
@@ -42,11 +42,14 @@ def read(source: Path, **options: Any) -> Readings:
         latitude, longitude = archive.get("lat"), archive.get("lon")
     if shape is not None and (shape.shape != (2,) or shape.dtype.kind not in "iu"):
         raise FieldcastError(f"grid_shape in {path} is {shape}: give two whole numbers, rows and columns.")
+    for what, names in (("node_ids", nodes), ("channels", channels)):
+        if names is not None and (names.ndim != 1 or names.dtype.kind not in "Uiuf"):
+            raise FieldcastError(f"{what} in {path} is {names.dtype} {names.shape}: give a list of texts.")
     grid = None if shape is None else (int(shape[0]), int(shape[1]))
     if coordinates is None and grid and latitude is not None and longitude is not None:
-        if (len(latitude), len(longitude)) != grid:
+        if (latitude.shape, longitude.shape) != ((grid[0],), (grid[1],)):
             raise FieldcastError(
-                f"{path} has {len(latitude)} lat and {len(longitude)} lon for a grid of {grid[0]} x {grid[1]}: give "
+                f"{path} has {latitude.size} lat and {longitude.size} lon for a grid of {grid[0]} x {grid[1]}: give "
                 "one for each row and column."
             )
         coordinates = np.stack([g.ravel() for g in np.meshgrid(latitude, longitude, indexing="ij")], axis=1)

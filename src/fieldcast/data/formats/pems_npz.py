@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from fieldcast.data.archives import array_names, open_npz
 from fieldcast.data.formats._assembly import assemble
-from fieldcast.data.formats._npz import array_names, open_npz
 from fieldcast.data.readings import Readings
 from fieldcast.errors import FieldcastError
 

@@ -78,6 +78,11 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         if twice:
             raise FieldcastError(f"{path} has the column '{min(twice)}' twice: give each a name of its own.")
         return pd.read_parquet(path)
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+    except FieldcastError:
+        raise
+    # Whatever pyarrow and pandas meet in a damaged file or in forged notes on its types.
+    except (
+        pa.ArrowException, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, MemoryError,
+    ) as error:  # fmt: skip
+        reason = " ".join(str(error).split())[:120].rstrip(".")
         raise FieldcastError(f"{path} is damaged or no Parquet file ({reason}): write it again.") from None

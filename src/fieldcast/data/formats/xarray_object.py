@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from fieldcast.data.formats._assembly import assemble, names_of
-from fieldcast.data.readings import Readings
+from fieldcast.data.readings import Readings, degrees
 from fieldcast.errors import FieldcastError, did_you_mean
 
 NAME = "xarray"
@@ -47,11 +47,11 @@ def read(source: xr.DataArray | xr.Dataset, **options: Any) -> Readings:
     if "node" in array.dims:
         array = array.transpose("time", "node", ...)
         nodes = [str(name) for name in array["node"].values] if "node" in array.coords else None
-        coordinates, grid = _node_coordinates(array), None
+        coordinates, grid = _node_coordinates(array, label), None
         values = array.values
     else:
         array = _north_to_south(array, label)
-        latitude, longitude = (array[name].values.astype(np.float64) for name in ("latitude", "longitude"))
+        latitude, longitude = (degrees(array[name].values, label) for name in ("latitude", "longitude"))
         grid = (len(latitude), len(longitude))
         rows, columns = (each.ravel() for each in np.meshgrid(latitude, longitude, indexing="ij"))
         nodes = [f"{row:.6g}_{column:.6g}" for row, column in zip(rows, columns, strict=True)]
@@ -74,7 +74,7 @@ def _one_array(
         unit = source.attrs.get("units")
         return source.expand_dims(channel=[str(source.name)], axis=-1), {str(source.name): str(unit)} if unit else {}
     timed = {str(name): each for name, each in source.data_vars.items() if "time" in _renaming(each)}
-    if set(timed) == {"values", "observed"}:  # what Readings hold themselves
+    if set(timed) == {"values", "observed"} and timed["observed"].dtype == bool:  # what Readings hold themselves
         return timed["values"].where(timed["observed"]), {}
     if "channels" in options:
         picked = names_of(options["channels"], "channels")
@@ -93,6 +93,9 @@ def _one_array(
         if len(timed) > 1:
             raise FieldcastError(f"{label} has several variables with channels of their own: give one DataArray.")
         return next(iter(timed.values())), {}
+    for name, each in timed.items():
+        if each.dtype.kind not in "iufc":  # complex numbers are refused further on
+            raise FieldcastError(f"the variable '{name}' of {label} holds values of type {each.dtype}: give numbers.")
     units = {name: str(each.attrs["units"]) for name, each in timed.items() if each.attrs.get("units")}
     joined = xr.Variable.concat([each.variable for each in timed.values()], dim="channel")
     coords = {name: each for name, each in source.coords.items() if set(each.dims) <= set(joined.dims)}
@@ -135,7 +138,7 @@ def _north_to_south(array: xr.DataArray, label: str) -> xr.DataArray:
     for name, falling in (("latitude", True), ("longitude", False)):
         if name not in array.coords:
             raise FieldcastError(f"{label} has no values for its {name}: give them in degrees.")
-        steps = np.diff(array[name].values.astype(np.float64))
+        steps = np.diff(degrees(array[name].values, label))
         if not ((steps > 0).all() or (steps < 0).all()):
             raise FieldcastError(f"the {name} of {label} neither rises nor falls throughout: sort it.")
         if len(steps) and (steps[0] < 0) != falling:
@@ -143,12 +146,12 @@ def _north_to_south(array: xr.DataArray, label: str) -> xr.DataArray:
     return array
 
 
-def _node_coordinates(array: xr.DataArray) -> np.ndarray | None:
+def _node_coordinates(array: xr.DataArray, label: str) -> np.ndarray | None:
     """Coordinates named latitude and longitude along the nodes, float64 [N, 2], or None."""
     found = []
     for ours in ("latitude", "longitude"):
         names = [name for name in _DIMENSIONS[ours] if name in array.coords and array[name].dims == ("node",)]
         if not names:
             return None
-        found.append(array[names[0]].values.astype(np.float64))
+        found.append(degrees(array[names[0]].values, label))
     return np.stack(found, axis=1)

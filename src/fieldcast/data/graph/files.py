@@ -6,8 +6,9 @@ No file is unpickled.
 from __future__ import annotations
 
 import csv
-import zipfile
+import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sparse
 
+from fieldcast.data.archives import Archive, open_npz
 from fieldcast.data.graph.builders import distinct_edges, from_distances
 from fieldcast.data.graph.graph import Graph
 from fieldcast.errors import FieldcastError, did_you_mean
@@ -105,10 +107,7 @@ def from_adjacency_csv(path: str | Path, nodes: Sequence[str] | int | None = Non
     body = [(number, cells[1:] if has_column else cells) for number, cells in lines[1 if has_header else 0 :]]
     matrix = np.empty((len(body), len(body)))
     for i, (number, cells) in enumerate(body):
-        try:
-            matrix[i] = cells
-        except ValueError:
-            matrix[i] = [np.nan if (value := _number(cell)) is None else value for cell in cells]
+        matrix[i] = [np.nan if (value := _number(cell)) is None else value for cell in cells]
         if not np.isfinite(matrix[i]).all():
             j = int((~np.isfinite(matrix[i])).argmax())
             raise FieldcastError(
@@ -117,6 +116,10 @@ def from_adjacency_csv(path: str | Path, nodes: Sequence[str] | int | None = Non
             )
     column_ids = lines[0][1][1 if has_column else 0 :] if has_header else None
     row_ids = [cells[0] for _, cells in lines[1 if has_header else 0 :]] if has_column else None
+    for ids in (column_ids, row_ids):
+        if ids and len(set(ids)) < len(ids):
+            twice = next(name for name in ids if ids.count(name) > 1)
+            raise FieldcastError(f"{path} names the node '{twice}' twice: give each an id of its own.")
     if column_ids and row_ids and column_ids != row_ids:
         raise FieldcastError(f"{path} names its lines in another order than its columns: give both the same order.")
     return Graph.from_adjacency(_ordered(matrix, column_ids or row_ids, nodes, path))
@@ -134,42 +137,69 @@ def from_npz(path: str | Path, nodes: int, *, weights: str = "auto") -> Graph:
         raise FieldcastError(
             f"there are no weights '{weights}'{did_you_mean(weights, _WEIGHTS)}: choose {', '.join(_WEIGHTS)}."
         )
-    arrays = _load_npz(path)
-    if "edge_index" not in arrays:
-        hint = "read it with from_sparse_npz" if "indptr" in arrays else "give edge_index and edge_weight or distance"
-        raise FieldcastError(f"{path} has no array 'edge_index': {hint}.")
-    index = arrays["edge_index"]
-    if index.ndim != 2 or len(index) != 2 or not np.issubdtype(index.dtype, np.integer):
-        raise FieldcastError(f"edge_index of {path} is {index.dtype} {index.shape}: give whole numbers [2, edges].")
-    index = index.astype(np.int64)
-    distance = arrays.get("distance")
-    if weights == "gaussian" and distance is None:
-        raise FieldcastError(f"{path} has no array 'distance' for gaussian weights: choose auto or binary.")
-    if weights == "gaussian" or (
-        weights == "auto" and "edge_weight" not in arrays and distance is not None and _all_pairs(index, nodes)
-        and distance.std() > 1e-9 * distance.mean()
-    ):  # fmt: skip
-        assert distance is not None
+    path = Path(path)
+    with _archive(path) as archive:
+        names = archive.content.files
+        if "edge_index" not in names:
+            hint = (
+                "read it with from_sparse_npz" if "indptr" in names else "give edge_index and edge_weight or distance"
+            )
+            raise FieldcastError(f"{path} has no array 'edge_index': {hint}.")
+        index = archive.read("edge_index")
+        if index.ndim != 2 or len(index) != 2 or not np.issubdtype(index.dtype, np.integer):
+            raise FieldcastError(f"edge_index of {path} is {index.dtype} {index.shape}: give whole numbers [2, edges].")
+        index = index.astype(np.int64)
+        distance = archive.numbers("distance") if "distance" in names else None
+        if distance is not None and distance.shape != (index.shape[1],):
+            raise FieldcastError(f"distance of {path} has shape {distance.shape}: give one for each edge.")
+        if weights == "gaussian" and distance is None:
+            raise FieldcastError(f"{path} has no array 'distance' for gaussian weights: choose auto or binary.")
+        given = weights == "auto" and "edge_weight" in names
+        weight = archive.numbers("edge_weight") if given else np.ones(index.shape[1], dtype=np.float32)
+        kept = ("out_degree", "in_degree", "degree", "lambda_max", "lambda_max_without_loops")
+        normaliser = {key: archive.numbers(key) for key in kept if given and key in names}
+    for key, array in normaliser.items():
+        if key.startswith("lambda") and array.ndim:
+            raise FieldcastError(f"{key} of {path} has shape {array.shape}: give one number.")
+    asked = weights == "gaussian" or (weights == "auto" and not given)
+    if distance is not None and asked and (weights == "gaussian" or _tells(index, distance, nodes)):
         return from_distances(nodes, index, distance, source=f"the distances of {path}")
-    given = weights == "auto" and "edge_weight" in arrays
-    weight = arrays["edge_weight"].astype(np.float32) if given else np.ones(index.shape[1], dtype=np.float32)
-    per_node = {key: arrays[key] for key in ("out_degree", "in_degree", "degree") if key in arrays}
-    numbers = {key: float(arrays[key]) for key in ("lambda_max", "lambda_max_without_loops") if key in arrays}
-    return Graph(nodes, index, weight, **(per_node | numbers if given else {}))  # pyright: ignore[reportArgumentType]
+    with np.errstate(over="ignore"):  # what is too large becomes infinite and is refused by the graph
+        weight = weight.astype(np.float32)
+    kept = {key: float(array) if key.startswith("lambda") else array for key, array in normaliser.items()}
+    try:
+        return Graph(nodes, index, weight, **kept)  # pyright: ignore[reportArgumentType]
+    except FieldcastError as error:
+        raise FieldcastError(f"{path} holds no graph of these sensors: {error}") from None
 
 
 def from_sparse_npz(path: str | Path, nodes: int | None = None) -> Graph:
     """Read an adjacency matrix that ``scipy.sparse.save_npz`` wrote."""
-    arrays = _load_npz(path)
-    if not {"format", "shape", "data"} <= set(arrays):
-        raise FieldcastError(f"{path} is no sparse matrix of scipy: write it with scipy.sparse.save_npz.")
+    path = Path(path)
+    with _archive(path) as archive:
+        if not {"format", "shape", "data"} <= set(archive.content.files):
+            raise FieldcastError(f"{path} is no sparse matrix of scipy: write it with scipy.sparse.save_npz.")
+        for name in archive.content.files:
+            archive.read(name)
+        data = archive.read("data")
+        if data.dtype.kind not in "biuf":
+            raise FieldcastError(f"the array 'data' of {path} holds values of type {data.dtype}: give numbers.")
     try:
         matrix = sparse.load_npz(path)
-    except (ValueError, KeyError, NotImplementedError) as error:
-        raise FieldcastError(f"{path} is no sparse matrix that can be read ({error}): write it again.") from None
+        if hasattr(matrix, "check_format"):
+            matrix.check_format(full_check=True)  # pyright: ignore[reportAttributeAccessIssue]
+        entries = sparse.coo_matrix(matrix)
+    except (ValueError, KeyError, NotImplementedError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise FieldcastError(f"{path} is no sparse matrix that can be read ({reason}): write it again.") from None
     if nodes is not None and matrix.shape[0] != nodes:
         raise FieldcastError(f"{path} has {matrix.shape[0]} nodes, not {nodes}: give the graph of these sensors.")
-    return Graph.from_adjacency(matrix)
+    return Graph.from_adjacency(entries)
+
+
+def _tells(index: np.ndarray, distance: np.ndarray, nodes: int) -> bool:
+    """Whether the distances say who is near: all pairs of nodes are listed, and lie unequally far apart."""
+    return _all_pairs(index, nodes) and not distance.std() <= 1e-9 * distance.mean()  # NaN too: refused further on
 
 
 def _all_pairs(index: np.ndarray, nodes: int) -> bool:
@@ -177,15 +207,10 @@ def _all_pairs(index: np.ndarray, nodes: int) -> bool:
     return nodes > 2 and int((index[0] != index[1]).sum()) == nodes * (nodes - 1)
 
 
-def _load_npz(path: str | Path) -> dict[str, np.ndarray]:
-    path = Path(path)
+def _archive(path: Path) -> AbstractContextManager[Archive]:
     if not path.is_file():
         raise FieldcastError(f"there is no file {path}: check the path.")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except (ValueError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile):
-        raise FieldcastError(f"{path} is no NPZ of plain arrays: write it with numpy.savez.") from None
+    return open_npz(path)
 
 
 def _read_cells(path: Path) -> list[tuple[int, list[str]]]:
@@ -212,7 +237,7 @@ def _node(cell: str, ids: dict[str, int] | None, count: int, path: Path, number:
                 f"{did_you_mean(cell, ids)}: give the ids of the file, or the number of nodes where it counts them."
             )
         return ids[cell]
-    if not cell.isdecimal() or int(cell) >= count:
+    if not re.fullmatch(r"0*[0-9]{1,18}", cell) or int(cell[-18:]) >= count:
         raise FieldcastError(
             f"line {number} of {path} names the node '{cell}', but nodes are counted from 0 to {count - 1}: give the "
             "ids of the nodes where the file names them by id."
@@ -232,8 +257,9 @@ def _cost(cells: list[str], path: Path, number: int) -> float:
 
 
 def _number(cell: str) -> float | None:
+    """A number as CSV files write it; Python itself would also take 1_000 and digits of other scripts."""
     try:
-        return float(cell)
+        return float(cell) if cell.isascii() and "_" not in cell else None
     except ValueError:
         return None
 

@@ -66,6 +66,13 @@ class Graph:
             given = getattr(self, name)
             if given is not None and given.shape != (self.nodes,):
                 raise FieldcastError(f"{name} has shape {given.shape}: give one for each of the {self.nodes} nodes.")
+        for name in (*_PER_NODE, *_NUMBERS):
+            given = getattr(self, name)
+            if given is None:
+                continue
+            least, most = np.min(given), np.max(given)
+            if not (-1e-6 * max(1.0, most) <= least and most < np.inf):  # rounding may leave a hair below 0; NaN fails
+                raise FieldcastError(f"{name} holds a number that is negative or not finite: leave it out.")
 
     @classmethod
     def from_adjacency(cls, matrix: Any) -> Graph:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -13,6 +14,12 @@ import numpy as np
 
 from fieldcast.errors import FieldcastError, did_you_mean
 
+# What numpy, zipfile and the header's parser raise over damaged, cut or forged files.
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, TypeError, LookupError,
+    OverflowError, SyntaxError, tokenize.TokenError,
+)  # fmt: skip
+
 
 def array_names(source: Any) -> tuple[str, ...]:
     """The names of the arrays in an archive, read from its directory alone; none where it is no archive."""
@@ -21,7 +28,7 @@ def array_names(source: Any) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(source) as archive:
             return tuple(name.removesuffix(".npy") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
+    except (*_DAMAGED, ValueError):
         return ()
 
 
@@ -39,8 +46,19 @@ class Archive:
             raise FieldcastError(
                 f"{self.path} has no array '{name}'{did_you_mean(name, self.content.files)}: it has {there or 'none'}."
             )
-        with _in_a_sentence(self.path, f"the array '{name}' of {self.path}"):
-            return self.content[name]
+        what = f"the array '{name}' of {self.path}"
+        with _in_a_sentence(self.path, what):
+            array = self.content[name]
+        if not isinstance(array, np.ndarray):  # numpy hands out the bytes of a member that is no array
+            raise FieldcastError(f"{what} is no NumPy array: get {self.path.name} again.")
+        return array
+
+    def numbers(self, name: str) -> np.ndarray:
+        """One array of real numbers; text, complex numbers, dates and the like are refused."""
+        array = self.read(name)
+        if array.dtype.kind not in "iuf":
+            raise FieldcastError(f"the array '{name}' of {self.path} holds values of type {array.dtype}: give numbers.")
+        return array
 
     def get(self, name: str) -> np.ndarray | None:
         """One array, or None when absent."""
@@ -51,11 +69,21 @@ class Archive:
 def open_npz(path: Path) -> Iterator[Archive]:
     """Open an ``.npz`` file for reading, without pickle."""
     with _in_a_sentence(path, str(path)):
-        content = np.load(path, allow_pickle=False)
-    if not hasattr(content, "files"):
+        with open(path, "rb") as handle:
+            bare = handle.read(6) == b"\x93NUMPY"
+        if not bare and not zipfile.is_zipfile(path):
+            raise EOFError("it is no .npz archive")
+        content = None if bare else np.load(path, allow_pickle=False)
+    if content is None:
         raise FieldcastError(f"{path} is one bare array and no .npz archive: save it with numpy.savez.")
     with content:
         yield Archive(path, content)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an ``.npz`` file by name."""
+    with open_npz(path) as archive:
+        return {name: archive.read(name) for name in archive.content.files}
 
 
 @contextlib.contextmanager
@@ -64,12 +92,20 @@ def _in_a_sentence(path: Path, what: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
-        raise FieldcastError(f"{what} is damaged or cut short ({error}): get {path.name} again.") from None
+    except MemoryError as error:
+        raise FieldcastError(f"{what} does not fit into memory ({error}): get {path.name} again.") from None
+    except _DAMAGED as error:
+        raise FieldcastError(f"{what} is damaged or cut short ({_reason(error)}): get {path.name} again.") from None
     except ValueError as error:
         if "pickle" in str(error):
             raise FieldcastError(
                 f"{what} is pickled, which could run code when opened: save it again as plain numbers or text, without "
                 "dtype object."
             ) from None
-        raise FieldcastError(f"{what} is damaged or no NumPy array ({error}): get {path.name} again.") from None
+        raise FieldcastError(
+            f"{what} is damaged or no NumPy array ({_reason(error)}): get {path.name} again."
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]
