@@ -152,7 +152,8 @@ def _on_one_clock(
         )
     stamps = parse_stamps(time, source)
     first, last = stamps[stamps.argmin()], stamps[stamps.argmax()]
-    if int(last.value) - int(first.value) >= 2**63:
+    count = stamps.as_unit("ns").asi8  # whole numbers, for a difference of stamps would overflow
+    if int(count.max()) - int(count.min()) >= 2**63:
         raise FieldcastError(
             f"the timestamps of {source} run from {first} to {last}, longer than 292 years: mend them."
         )
