@@ -110,7 +110,9 @@ def then_full(self, trainer, module):
 
 if sys.argv[1] == "full":
     SaveAtEnd.on_train_epoch_end = then_full
-sys.exit(main(sys.argv[2:]))
+code = main(sys.argv[2:])
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))  # room for coverage's file
+sys.exit(code)
 """
 
 

@@ -63,7 +63,7 @@ def summary_markdown(experiment: Experiment, lines: Sequence[Line]) -> str:
             row = _row(runs, -1, runs[0]["protocol"]["targets"][0])
             cells[name, dataset] = next(value for key, value in row.items() if key.startswith("MAE mean"))
     rows = []
-    for name in dict.fromkeys(name for name, _ in cells):
+    for name in sorted(dict.fromkeys(name for name, _ in cells), key=lambda name: not _trainable(name)):
         row: dict[str, Any] = {"MAE, mean over the horizon": name}
         for dataset, _, _ in groups:
             best = min(value[0] for (_, other), value in cells.items() if other == dataset)
