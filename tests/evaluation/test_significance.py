@@ -95,6 +95,7 @@ def test_the_block_is_as_long_as_two_horizons() -> None:
     assert block_of(12, 868, 19) == 1  # six hours
     assert block_of(48, 24 * 30 - 60, 30) == 5  # two days of hours, in a part of 27.5 days
     assert block_of(12, 265, 12) == 1  # half a day of hours, in a part of 11 days that touches 12
+    assert block_of(12, 130, 12) == 2  # a day of two-hour steps
     assert block_of(1, 1, 1) == 1
 
 

@@ -102,9 +102,9 @@ def block_of(horizon: int, windows: int, days: int) -> int:
     """Days that two horizons span, rounded up: the length of a block of the bootstrap, 2 H / (windows a day).
 
     Errors of windows depend on one another at least as far as their horizons overlap, which is H. The first and the
-    last of the ``days`` are seldom whole and count as one.
+    last of the ``days`` are seldom whole and count as one; a tenth of a day makes no day more.
     """
-    return max(1, math.ceil(2 * horizon * (days - 1) / windows))
+    return max(1, math.ceil(2 * horizon * (days - 1) / windows - 0.1))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
