@@ -10,9 +10,6 @@ from fieldcast.cli.parsing import Options
 
 
 def run(argv: Sequence[str]) -> None:
-    from fieldcast.reporting.pictures import comparison_picture
-    from fieldcast.workflows.comparing import compare
-
     folders: list[str] = []
     rest = list(argv)
     while rest and not rest[0].startswith("-"):
@@ -23,6 +20,9 @@ def run(argv: Sequence[str]) -> None:
     options.flag("quiet", "print nothing but errors")
     options.flag("json", "print the comparison as JSON")
     values = options.parse(rest)
+    from fieldcast.reporting.pictures import comparison_picture
+    from fieldcast.workflows.comparing import compare
+
     comparison = compare(folders, target=values["target"])
     text = str(comparison)
     if values["picture"] is not None:
