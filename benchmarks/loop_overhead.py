@@ -25,6 +25,8 @@ from fieldcast.data.windows import Windows
 from fieldcast.evaluation.protocol import machine_record, version_record
 from fieldcast.forecaster import create
 from fieldcast.training import TrainingOptions, fitting
+from fieldcast.workflows.bench.clock import milliseconds
+from fieldcast.workflows.bench.subject import Size, Subject
 
 STEPS = 60
 
@@ -49,21 +51,9 @@ def windows() -> Windows:
 
 
 def bare(data: Windows, **hyper: int) -> float:
-    forecaster = create("stid", data, seed=0, **hyper).train()
-    task = TrainingOptions().task()
-    optimizer = torch.optim.Adam(forecaster.parameters(), 1e-3)
+    subject = Subject("stid", Size(207), hyper=hyper, windows=data)
     batches = [Batch.of(batch) for batch in WindowLoader(data, "train", 64, shuffle=True)]
-    spent = []
-    for batch in batches:
-        began = time.perf_counter()
-        x, ctx = forecaster.prepare(batch)
-        optimizer.zero_grad()
-        loss = task.loss(forecaster, x, ctx, forecaster.rescale(batch.y), batch.y_observed)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(forecaster.parameters(), 5.0)
-        optimizer.step()
-        spent.append(time.perf_counter() - began)
-    return 1e3 * statistics.median(spent[5:])
+    return statistics.median([milliseconds(lambda batch=batch: subject.step(batch)) for batch in batches][5:])
 
 
 def looped(data: Windows, **hyper: int) -> float:

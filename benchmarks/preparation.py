@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import time
 from pathlib import Path
@@ -18,13 +17,7 @@ import torch  # noqa: F401  (its own memory must not count as ours)
 from fieldcast.data.loader import WindowLoader
 from fieldcast.data.readings import Readings
 from fieldcast.data.windows import Windows
-from fieldcast.evaluation.protocol import machine_record, version_record
-
-
-def peak() -> float:
-    """Peak resident memory so far, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
+from fieldcast.evaluation.protocol import machine_record, peak_memory, version_record
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
@@ -33,14 +26,14 @@ if __name__ == "__main__":
     rng = np.random.default_rng(0)
     values = rng.random((34272, 207, 1), dtype=np.float32)
     values[rng.random(values.shape, dtype=np.float32) < 0.08] = np.nan
-    before = peak()
+    before = peak_memory()
     spent = []
     for _ in range(5):
         began = time.perf_counter()
         readings = Readings.from_array(values, None, start="2012-03-01", frequency="5min")
         windows = Windows(readings, 12, 12)
         spent.append(time.perf_counter() - began)
-    above = peak() - before
+    above = peak_memory() - before
     began = time.perf_counter()
     loader = WindowLoader(windows, "train", 64, shuffle=True)
     count = sum(len(batch.start) for batch in loader)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ import numpy as np
 
 from fieldcast.data.catalog.simulate import simulate_city, simulate_weather
 from fieldcast.data.files import write_atomically
-from fieldcast.evaluation.protocol import machine_record, version_record
+from fieldcast.evaluation.protocol import machine_record, peak_memory, version_record
 
 SECONDS, GIB = 120, 4  # what 100,000 nodes x 2,000 steps may cost
 WORKS = {
@@ -56,7 +55,7 @@ def measure(name: str, steps: int) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "cpu_seconds": round(busy, 1),
         "readings_and_mask_gib": round((readings.values.nbytes + readings.observed.nbytes) / 2**30, 2),
-        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "peak_gib": round(peak_memory() / 1024, 2),
     }
 
 

@@ -72,8 +72,8 @@ def _measure(kind: str, values: dict[str, Any], output: Output) -> dict[str, Any
         if values["threads"] < 1:
             raise FieldcastError(f"--threads is {values['threads']}: give at least 1.")
         torch.set_num_threads(values["threads"])
-    names = values["backbones"] or bench.trained_backbones()
     known = bench.trained_backbones()
+    names = values["backbones"] or known
     for name in names:
         if name not in known:
             raise FieldcastError(

@@ -24,6 +24,7 @@ __all__ = [
     "format_table",
     "machine_record",
     "mean_label",
+    "peak_memory",
     "pooled_label",
     "protocol_record",
     "score_row",
@@ -107,6 +108,18 @@ def machine_record() -> dict[str, Any]:
     if torch is not None and torch.cuda.is_available():
         gpu = torch.cuda.get_device_name()
     return {"cpu": _cpu_model(), "cores": usable, "platform": platform.platform(), "gpu": gpu}
+
+
+def peak_memory() -> float:
+    """Return the peak resident memory of this process so far, in MB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux: a child inherits its parent's peak in getrusage, but not here
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            return int(found[1]) / 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # macOS counts in bytes
 
 
 def _cpu_model() -> str:

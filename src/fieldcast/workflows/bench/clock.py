@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -70,8 +71,6 @@ def check_device(device: str) -> str:
 
 def environment(device: str) -> dict[str, Any]:
     """What the figures depend on beside the code: threads, precision of products on a GPU, the allocator."""
-    import os
-
     names = ("OMP_NUM_THREADS", "THP_MEM_ALLOC_ENABLE", "GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "LD_PRELOAD")
     return {
         "device": device, "threads": torch.get_num_threads(), "float32": torch.get_float32_matmul_precision(),

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
+import torch
+
 from fieldcast.errors import FieldcastError
-from fieldcast.evaluation.protocol import machine_record, version_record
+from fieldcast.evaluation.protocol import machine_record, peak_memory, version_record
 from fieldcast.workflows import plugins
 from fieldcast.workflows.bench.clock import check_device, environment, milliseconds, summary
 from fieldcast.workflows.bench.subject import Size, Subject
-
-Say = Callable[[str], None]
+from fieldcast.workflows.running import Say, count_parameters
 
 
 def measure_memory(
@@ -45,8 +44,6 @@ def measure_memory(
 
 def in_a_process(name: str, size: Size, kind: str, device: str, rounds: int, limit_seconds: float = 900.0) -> Any:
     """What :func:`_measure` finds in a fresh process; ``failed`` with the reason where it dies, as without memory."""
-    import torch
-
     task = {"name": name, "size": asdict(size), "kind": kind, "device": device, "rounds": rounds}
     task |= {"threads": torch.get_num_threads(), "plugins": plugins.LOADED}
     command = [sys.executable, "-m", "fieldcast.workflows.bench.memory", json.dumps(task)]
@@ -66,30 +63,17 @@ def in_a_process(name: str, size: Size, kind: str, device: str, rounds: int, lim
     return json.loads(done.stdout)
 
 
-def peak() -> float:
-    """Peak resident memory of this process so far, MB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux: a child inherits its parent's peak in getrusage, but not here
-        found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8"), re.MULTILINE)
-        if found:
-            return round(int(found[1]) / 1024, 1)
-    import resource
-
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2, 1)  # macOS counts in bytes
-
-
 def _measure(task: dict[str, Any]) -> dict[str, Any]:
-    import torch
-
     for file in task["plugins"]:
         plugins.load_plugin(file)
     torch.set_num_threads(task["threads"])
-    before = peak()
+    before = round(peak_memory(), 1)
     subject = Subject(task["name"], Size(**task["size"]), task["device"])
-    built = peak()
+    built = round(peak_memory(), 1)
     work = subject.infer if task["kind"] == "inference" else subject.step
     spent = [milliseconds(work, task["device"]) for _ in range(task["rounds"] + 1)]
-    found = {"before_mb": before, "built_mb": built, "peak_mb": peak(), "parameters": subject.parameters}
+    found = {"before_mb": before, "built_mb": built, "peak_mb": round(peak_memory(), 1)}
+    found["parameters"] = count_parameters(subject.forecaster)
     if task["device"] == "cuda":
         found["gpu_peak_mb"] = round(torch.cuda.max_memory_allocated() / 1024**2, 1)
     return found | {"milliseconds": summary(spent[1:])}

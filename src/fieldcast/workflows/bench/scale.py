@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -14,8 +14,7 @@ from fieldcast.evaluation.protocol import machine_record, version_record
 from fieldcast.workflows.bench.clock import check_device, environment
 from fieldcast.workflows.bench.memory import in_a_process
 from fieldcast.workflows.bench.subject import Size
-
-Say = Callable[[str], None]
+from fieldcast.workflows.running import Say
 
 
 def measure_scale(

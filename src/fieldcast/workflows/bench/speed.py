@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from fieldcast.evaluation.protocol import machine_record, version_record
 from fieldcast.workflows.bench.clock import check_device, environment, matmul_peak, milliseconds, summary
 from fieldcast.workflows.bench.subject import Size, Subject
-
-Say = Callable[[str], None]
+from fieldcast.workflows.running import Say, count_parameters
 
 
 def measure_speed(
@@ -39,18 +38,19 @@ def measure_speed(
     rows = []
     for place, subject in enumerate(subjects):
         row: dict[str, Any] = {
-            "backbone": subject.name, "parameters": subject.parameters, "gflop": round(flops[place] / 1e9, 4),
+            "backbone": subject.name, "parameters": count_parameters(subject.forecaster),
+            "gflop": round(flops[place] / 1e9, 4),
         }  # fmt: skip
-        for kind in ("inference", "step"):
-            mine, first = spent[kind][place], spent[kind][0]
-            row[kind] = summary(mine) | {
-                "samples_per_second": round(1e3 * size.batch_size / statistics.median(mine), 1),
-                "ratio_to_first": round(statistics.median(a / b for a, b in zip(mine, first, strict=True)), 4),
-            }
         # A training step does about three times the arithmetic of its forward pass.
         for kind, times in (("inference", 1), ("step", 3)):
-            share = times * flops[place] / row[kind]["median"] / 1e6 / peak
-            row[kind]["percent_of_peak"] = round(100 * share, 1) if flops[place] else None
+            mine, first = spent[kind][place], spent[kind][0]
+            median = statistics.median(mine)
+            share = times * flops[place] / median / 1e6 / peak
+            row[kind] = summary(mine) | {
+                "samples_per_second": round(1e3 * size.batch_size / median, 1),
+                "ratio_to_first": round(statistics.median(a / b for a, b in zip(mine, first, strict=True)), 4),
+                "percent_of_peak": round(100 * share, 1) if flops[place] else None,
+            }
         rows.append(row)
     return {
         "what": "milliseconds of inference and training step; random readings, 2 % missing, 8 nearest neighbours",

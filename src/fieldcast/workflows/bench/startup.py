@@ -5,14 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fieldcast.errors import FieldcastError
 from fieldcast.evaluation.protocol import machine_record, version_record
 from fieldcast.workflows.bench.clock import summary
-
-Say = Callable[[str], None]
+from fieldcast.workflows.running import Say
 
 
 def measure_startup(commands: Sequence[str], *, rounds: int = 5, say: Say = lambda _: None) -> dict[str, Any]:

@@ -93,17 +93,13 @@ class Subject:
         self._task = TrainingOptions().task()
         self._optimizer: torch.optim.Optimizer | None = None
 
-    @property
-    def parameters(self) -> int:
-        """Trained numbers."""
-        return sum(each.numel() for each in self.forecaster.parameters())
-
     def infer(self) -> None:
         self.forecaster.eval()
         self.forecaster.forecast(self._batch)
 
-    def step(self) -> None:
-        model, batch = self.forecaster.train(), self._batch
+    def step(self, batch: Batch | None = None) -> None:
+        """One training step, on another mini-batch if given."""
+        model, batch = self.forecaster.train(), batch or self._batch
         if self._optimizer is None:
             self._optimizer = torch.optim.Adam(model.parameters(), 1e-3)
         assert batch.y is not None and batch.y_observed is not None
