@@ -15,9 +15,8 @@ _NOT_SETTINGS = ("backbone", "out", "config", "plugin", "resume", "quiet", "json
 def run(argv: Sequence[str]) -> None:
     from fieldcast.core.registry import BACKBONES
     from fieldcast.training import TrainingOptions
-    from fieldcast.workflows.board import board_table
+    from fieldcast.workflows.board import CONFIG, board_table
     from fieldcast.workflows.options import BASELINES, ReadingsOptions, RunOptions, WindowOptions
-    from fieldcast.workflows.running import CONFIG
     from fieldcast.workflows.running import run as run_workflow
 
     files, argv = take(argv, "config")

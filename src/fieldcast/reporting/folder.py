@@ -12,10 +12,7 @@ import numpy as np
 from fieldcast.data.archives import read_arrays
 from fieldcast.data.plain import Unreadable, read_plain
 from fieldcast.errors import FieldcastError
-from fieldcast.workflows.board import check_run
-
-SCORES = "scores.json"
-SAMPLE = "sample.npz"
+from fieldcast.workflows.board import SAMPLE, SCORES, check_run
 
 _KEYS: dict[str, type | tuple[type, ...]] = {
     "title": str,

@@ -17,9 +17,14 @@ from fieldcast.errors import FieldcastError
 from fieldcast.evaluation import across_seeds, format_table, score_row
 from fieldcast.workflows.scoring import Scored, protocol_of
 
+CONFIG = "config.yaml"
 SCORES = "scores.json"
 SAMPLE = "sample.npz"
-_SEALED = ("config.yaml", SCORES, SAMPLE, "baselines/*.npz", "*/sums.npz", "*/training.json")
+BASELINES_FOLDER = "baselines"
+SUMS_FILE = "sums.npz"
+RECORD = "training.json"
+"""The files of a run, and in the folder of each seed its sums of errors and the record of its training."""
+_SEALED = (CONFIG, SCORES, SAMPLE, f"{BASELINES_FOLDER}/*.npz", f"*/{SUMS_FILE}", f"*/{RECORD}")
 
 
 @dataclass

@@ -17,9 +17,9 @@ from fieldcast.evaluation import (
     paired_difference,
     score_row,
 )
-from fieldcast.workflows.board import read_board
+from fieldcast.workflows.board import BASELINES_FOLDER, SUMS_FILE, read_board
 from fieldcast.workflows.evaluating import read_run
-from fieldcast.workflows.running import BASELINES_FOLDER, SUMS_FILE, read_sums_file
+from fieldcast.workflows.running import read_sums_file
 
 _SAME = ("dataset_hash", "split", "lookback", "horizon", "scored_cells", "null_rule", "targets", "part")
 

@@ -12,10 +12,9 @@ from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster, load
 from fieldcast.forecaster.predicting import conform
-from fieldcast.workflows.board import Entry, build_board, check_run, write_board
+from fieldcast.workflows.board import CONFIG, RECORD, Entry, build_board, check_run, write_board
 from fieldcast.workflows.options import ReadingsOptions, RunOptions
 from fieldcast.workflows.running import (
-    CONFIG,
     count_parameters,
     read_settings,
     readings_as_trained,
@@ -47,7 +46,7 @@ def evaluate_run(
     folder = Path(folder)
     options = read_run(folder)
     # A seed that diverged or was interrupted has no record of its training.
-    seeds = [seed for seed in options.seeds if (folder / f"seed{seed}" / "training.json").is_file()]
+    seeds = [seed for seed in options.seeds if (folder / f"seed{seed}" / RECORD).is_file()]
     if not seeds:
         raise FieldcastError(f"{folder} holds no trained seed yet: finish the run first (train --resume).")
     forecasters = [load(folder / f"seed{seed}") for seed in seeds]

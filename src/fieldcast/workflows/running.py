@@ -24,14 +24,11 @@ from fieldcast.errors import Diverged, FieldcastError
 from fieldcast.evaluation import ScoreSums
 from fieldcast.forecaster import Forecaster, create, load, save
 from fieldcast.training import TrainingOptions
-from fieldcast.workflows.board import Entry, build_board, write_board
+from fieldcast.workflows.board import BASELINES_FOLDER, CONFIG, RECORD, SUMS_FILE, Entry, build_board, write_board
 from fieldcast.workflows.options import ReadingsOptions, RunOptions
 from fieldcast.workflows.scoring import protocol_of, score
 
-CONFIG = "config.yaml"
 RUN = "run.json"
-SUMS_FILE = "sums.npz"
-BASELINES_FOLDER = "baselines"
 Say = Callable[[str], None]
 
 
@@ -169,7 +166,7 @@ def train_entry(
     forecaster: Forecaster | None = None
     for seed in seeds:
         place = folder / f"seed{seed}"
-        record_path = place / "training.json"
+        record_path = place / RECORD
         if resume and record_path.exists():
             forecaster = load(place)
             record = json.loads(record_path.read_text(encoding="utf-8"))
