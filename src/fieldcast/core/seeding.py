@@ -15,9 +15,7 @@ import torch
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch's, NumPy's and Python's global generators within, and put them back as they were after."""
     before = get_generators()
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002  (a user's model may draw from it)
-    random.seed(seed)
+    _seed(seed)
     try:
         yield
     finally:
@@ -29,10 +27,13 @@ def seed_step(seed: int, rank: int, step: int) -> None:
 
     Each draws its own numbers, and a resume needs the state of none.
     """
-    number = int(np.random.SeedSequence([seed, rank, step]).generate_state(1, np.uint32)[0])
-    torch.manual_seed(number)
-    np.random.seed(number)  # noqa: NPY002
-    random.seed(number)
+    _seed(int(np.random.SeedSequence([seed, rank, step]).generate_state(1, np.uint32)[0]))
+
+
+def _seed(seed: int) -> None:
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  (a user's model may draw from it)
+    random.seed(seed)
 
 
 def get_generators() -> dict[str, Any]:

@@ -32,6 +32,26 @@ class Difference:
     seeds: int
     block: int = 1
 
+    @property
+    def resampled(self) -> str:
+        """Over what the bootstrap ran, in words."""
+        blocks = f" in blocks of {self.block}" if self.block > 1 else ""
+        return f"bootstrap over {self.days} test days{blocks} and over seeds"
+
+    @property
+    def too_few(self) -> str:
+        """What there are too few of where there is no interval, in words."""
+        return f"fewer than {FEWEST_DAYS} {'blocks' if self.block > 1 else 'test days'}"
+
+    def row(self, adjusted: float | None) -> dict[str, str]:
+        """The columns of a table's row; ``adjusted`` is the p by :func:`holm` over that table."""
+        p = "-" if adjusted is None else "< 0.001" if adjusted < 0.001 else f"{adjusted:.3f}"
+        return {
+            "difference": f"{self.difference:+.3f} ({100 * self.relative:+.1f} %)",
+            "95 % interval": "-" if self.low is None else f"{self.low:+.3f} to {self.high:+.3f}",
+            "p (Holm)": p,
+        }
+
 
 def paired_difference(
     model: Sequence[ScoreSums], reference: Sequence[ScoreSums], channel: str | None = None, *, block: int = 1,

@@ -100,8 +100,8 @@ def comparison_picture(comparison: Comparison, out_png: str | Path) -> Path:
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         unit = f", {comparison.unit}" if comparison.unit else ""
-        bars = any(each.difference is not None and each.difference.low is not None for each in rows)
-        said = "bars: 95 % interval" if bars else "fewer than 10 test days: no interval"
+        few = [each.difference.too_few for each in rows if each.difference and each.difference.low is None]
+        said = f"{few[0]}: no interval" if few else "bars: 95 % interval"
         axes.set_xlabel(f"MAE minus that of {comparison.reference}{unit} (left: better; {said})")
         axes.set_title(f"{comparison.protocol['dataset']}: {comparison.target}")
         out = Path(out_png)

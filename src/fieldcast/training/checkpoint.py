@@ -35,8 +35,7 @@ class AtomicCheckpointIO(CheckpointIO):
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         try:
             return torch.load(path, map_location="cpu" if map_location is None else map_location, weights_only=True)
-        except OSError:  # a disk that does not answer is no damage
-            raise
+        # Not OSError: a disk that does not answer is no damage.
         except (RuntimeError, ValueError, LookupError, EOFError, AttributeError, pickle.UnpicklingError):
             raise FieldcastError(f"the checkpoint {path} is damaged: remove it and train again.") from None
 

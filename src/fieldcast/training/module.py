@@ -89,13 +89,13 @@ class TrainingModule(pl.LightningModule):
 
     def check(self, loss: Tensor | None = None) -> None:
         """Raise Diverged where this loss, or one since the epoch began, is not finite, or has exploded."""
-        total = float(self.train_sum) if loss is None else float(loss.detach())
-        if self._first is None and loss is not None and math.isfinite(total):
-            self._first = total
-        if not math.isfinite(total) or (
-            loss is not None and self._first is not None and total > _EXPLODED * (1 + self._first)
-        ):
-            now = "not finite" if not math.isfinite(total) else f"{total:.3g}, having begun at {self._first:.3g}"
+        total = float(self.train_sum if loss is None else loss)
+        finite, exploded = math.isfinite(total), False
+        if loss is not None and finite:
+            self._first = total if self._first is None else self._first
+            exploded = total > _EXPLODED * (1 + self._first)
+        if not finite or exploded:
+            now = f"{total:.3g}, having begun at {self._first:.3g}" if exploded else "not finite"
             raise Diverged(
                 f"the training loss is {now} at step {self.global_step} (epoch {self.current_epoch}): lower the "
                 "learning rate or the clip norm, or look for readings far off."

@@ -64,26 +64,21 @@ class Comparison:
         for each in self.models:
             row: dict[str, Any] = {"model": each.name, **score_row(each.summary, self.target)}
             row = {key: value for key, value in row.items() if "pooled" not in key}
-            if (found := each.difference) is not None:
-                row["difference"] = f"{found.difference:+.3f} ({100 * found.relative:+.1f} %)"
-                row["95 % interval"] = "-" if found.low is None else f"{found.low:+.3f} to {found.high:+.3f}"
-                row["p (Holm)"] = "-" if each.adjusted_p is None else _p(each.adjusted_p)
+            if each.difference is not None:
+                row |= each.difference.row(each.adjusted_p)
             else:
                 row |= {"difference": "reference", "95 % interval": "", "p (Holm)": ""}
             rows.append(row)
-        days, block = next(
-            ((each.difference.days, each.difference.block) for each in self.models if each.difference), (0, 1)
-        )
+        found = [each.difference for each in self.models if each.difference is not None]
         scored = protocol["scored_cells"].split(";")[0]
         head = (
             f"{protocol['dataset']}, {self.target}{f' [{self.unit}]' if self.unit else ''}: {protocol['lookback']} -> "
             f"{protocol['horizon']} steps, split {protocol['split']}, scored on {scored}\n"
-            f"difference of {mean} to {self.reference}, paired by window, "
-            f"bootstrap over {days} test days{f' in blocks of {block}' if block > 1 else ''} and over seeds"
+            f"difference of {mean} to {self.reference}, paired by window"
+            f"{f', {found[0].resampled}' if found else ''}"
         )
-        few = "" if all(e.difference is None or e.difference.p is not None for e in self.models) else (
-            f"\nfewer than 10 {'blocks' if block > 1 else 'test days'}: sizes only, no significance"
-        )  # fmt: skip
+        few = [each.too_few for each in found if each.p is None][:1]
+        few = f"\n{few[0]}: sizes only, no significance" if few else ""
         return f"{head}\n{format_table(rows)}{few}"
 
 
@@ -133,7 +128,3 @@ def compare(folders: Sequence[str | Path], *, target: str | None = None, baselin
         for (name, kind, summary, _), difference, p in zip(found, differences, adjusted, strict=True)
     ]
     return Comparison(first["protocol"], chosen, first["units"].get(chosen, ""), reference[0], models)
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"

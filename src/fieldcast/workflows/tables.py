@@ -9,7 +9,7 @@ import numpy as np
 
 from fieldcast.core.registry import BACKBONES
 from fieldcast.errors import FieldcastError
-from fieldcast.evaluation import Difference, across_seeds, block_of, bootstrap_difference, holm, score_row
+from fieldcast.evaluation import across_seeds, block_of, bootstrap_difference, holm, score_row
 from fieldcast.evaluation.rules import mean_label, pooled_label
 from fieldcast.workflows.experiment import Experiment, Published
 
@@ -146,26 +146,20 @@ def _differences(lines: Sequence[Line], target: str) -> str:
     """Differences of the pooled MAE to the first trained model, paired by day and seed."""
     models = _by_model(lines)
     reference, runs = models[0]
-    found: list[tuple[str, Difference]] = []
     protocol = runs[0]["protocol"]
     days = len(runs[0]["scores"]["channels"][target]["per_day"]["day"])
     block = block_of(protocol["horizon"], protocol["windows"]["test"], days)
-    for name, others in models[1:]:
-        found.append((name, bootstrap_difference(*_daily(others, runs, target), block=block)))
-    adjusted = holm([each.p for _, each in found])
-    rows = []
-    for (name, each), p in zip(found, adjusted, strict=True):
-        interval = "-" if each.low is None else f"{each.low:+.3f} to {each.high:+.3f}"
-        said = "-" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-        size = f"{each.difference:+.3f} ({100 * each.relative:+.1f} %)"
-        rows.append({"model": name, f"difference to {reference}": size, "95 % interval": interval, "p (Holm)": said})
-    if not rows:
+    found = [bootstrap_difference(*_daily(others, runs, target), block=block) for _, others in models[1:]]
+    if not found:
         return ""
-    blocks = f" in blocks of {block}" if block > 1 else ""
-    few = ": sizes only, no significance" if found[0][1].p is None else ", Holm over the table"
+    rows = []
+    for (name, _), each, p in zip(models[1:], found, holm([each.p for each in found]), strict=True):
+        row = each.row(p)
+        rows.append({"model": name, f"difference to {reference}": row.pop("difference"), **row})
+    few = ": sizes only, no significance" if found[0].p is None else ", Holm over the table"
     return (
-        f"{target}: difference of the pooled MAE to {reference}, paired by day and seed, bootstrap over {days} test "
-        f"days{blocks} and over seeds{few}:\n\n{markdown_table(rows)}"
+        f"{target}: difference of the pooled MAE to {reference}, paired by day and seed, {found[0].resampled}{few}:\n\n"
+        f"{markdown_table(rows)}"
     )
 
 
