@@ -11,7 +11,8 @@ from pathlib import Path
 
 from fieldcast.data.files import write_atomically
 from fieldcast.errors import FieldcastError
-from fieldcast.workflows.experiment import lines_of, read_experiment
+from fieldcast.workflows.experiment import lines_of
+from fieldcast.workflows.experiment_file import read_experiment
 from fieldcast.workflows.tables import as_markdown, summary_markdown
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fieldcast.workflows.experiment import lines_of, read_experiment, read_lines
+from fieldcast.workflows.experiment import lines_of, read_lines
+from fieldcast.workflows.experiment_file import read_experiment
 from fieldcast.workflows.tables import as_markdown, summary_markdown
 
 ROOT = Path(__file__).resolve().parents[1]

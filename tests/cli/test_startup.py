@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.children import environment
+
 SCRIPT = """
 import contextlib, io, json, sys
 heavy = ("torch", "lightning", "pandas", "jsonargparse", "xarray", "scipy", "sklearn", "yaml")
@@ -41,8 +40,7 @@ print(json.dumps(found))
 
 
 def test_imports_of_a_fresh_process() -> None:
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=False)
+    ran = subprocess.run([sys.executable, "-c", SCRIPT], env=environment(), capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
     assert found["import fieldcast"] == found["names"] == found["help"] == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +14,11 @@ import torch
 from fieldcast.core.context import Batch
 from fieldcast.core.registry import BACKBONES, STAGES
 from fieldcast.forecaster import create, export, load, predict, save
+from tests.children import environment
 from tests.contracts import checks, fresh
 from tests.contracts.cases import Sizes, Subject, close_gates, train_steps, training_error
 from tests.reference.hard_mask import hard_masked_forecast
 
-ROOT = Path(__file__).resolve().parents[2]
 STACK = ("sensor_gate", "enhancer", "read_out", "node_adapter")
 OFF = [0, 2]
 KEPT = [1, 3, 4]
@@ -176,9 +175,8 @@ def test_saved_forecasters_open_in_a_fresh_process_bit_for_bit(tmp_path: Path) -
         fresh.keep(subject.build(), subject.batch(), tmp_path / str(subject))
     for subject in NODES:
         fresh.keep(subject.build().renode(KEPT, keep_outputs=True), subject.batch(), tmp_path / f"compact {subject}")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.contracts.fresh", str(tmp_path)]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
+    run = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, cwd=tmp_path)
     assert run.returncode == 0, run.stderr[-2000:]
     assert json.loads(run.stdout.splitlines()[-1]) == {folder.name: "" for folder in sorted(tmp_path.iterdir())}
 

@@ -20,7 +20,7 @@ from fieldcast.cli.parsing import read_config
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import create
 from fieldcast.workflows import running
-from fieldcast.workflows.experiment import read_experiment
+from fieldcast.workflows.experiment_file import read_experiment
 from fieldcast.workflows.options import RunOptions
 from tests.cli.common import fieldcast, refused
 from tests.hostile.common import ODD, attempt, harmed, sentence, some

@@ -18,9 +18,9 @@ import torch
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster, create
 from fieldcast.training.fitting import CHECKPOINT, LOG, History, fit
+from tests.children import ROOT, environment
 from tests.training.common import RUN, Curious, at_moment, same_bits, train, windows, without_seconds
 
-ROOT = Path(__file__).resolve().parents[2]
 MOMENTS = (
     "step:1", "step:2", "step:3", "step:5", "step:6", "step:9", "step:12", "step:17", "step:23",
     "validation:0", "validation:1", "validation:3", "before_save:0", "before_save:2", "after_save:0", "after_save:1",
@@ -82,9 +82,8 @@ def test_early_stopping_is_resumed_too(moment: str, tmp_path: Path) -> None:
 
 
 def killed(folder: Path, moment: str) -> None:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     command = [sys.executable, "-m", "tests.training.child", str(folder), moment]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
     assert result.returncode == -signal.SIGKILL, result.stderr[-2000:]
 
 

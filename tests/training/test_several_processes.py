@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from functools import cache
@@ -17,18 +16,22 @@ from safetensors.numpy import load_file
 from fieldcast.core import processes
 from fieldcast.data.loader import WindowLoader
 from fieldcast.errors import FieldcastError
+from tests.children import ROOT, environment
 from tests.tiny import write_csv
 from tests.training.common import windows
 
-ROOT = Path(__file__).resolve().parents[2]
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 def python(*words: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE")}
-    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     return subprocess.run(
-        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=600
+        [sys.executable, *words],
+        cwd=folder,
+        env=environment("RANK", "WORLD_SIZE"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
     )
 
 
@@ -101,16 +104,16 @@ def test_the_command_under_torchrun(tmp_path: Path) -> None:
     words = (
         "train --data readings.csv --horizon 3 --max-epochs 2 --batch-size 16 --baselines last_value --accelerator cpu"
     )
-    command = (*TORCHRUN, "-m", "fieldcast.cli.__main__", *words.split(), "--out")
+    command = (*TORCHRUN, "-m", "fieldcast.cli", *words.split(), "--out")
     done = python(*command, "run", folder=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("saved in run") == 1
-    alone = python("-m", "fieldcast.cli.__main__", *words.split(), "--out", "alone", folder=tmp_path)
+    alone = python("-m", "fieldcast.cli", *words.split(), "--out", "alone", folder=tmp_path)
     assert alone.returncode == 0
     scores = [json.loads((tmp_path / out / "scores.json").read_text())["models"] for out in ("run", "alone")]
     assert [model["name"] for model in scores[0]] == ["stid", "last_value"]
     np.testing.assert_allclose(numbers(scores[0][1]["summary"]), numbers(scores[1][1]["summary"]), rtol=1e-10)
-    words = ("-m", "fieldcast.cli.__main__", "evaluate", "run", "--json")
+    words = ("-m", "fieldcast.cli", "evaluate", "run", "--json")
     evaluated = [python(*launcher, *words, folder=tmp_path) for launcher in ((), TORCHRUN)]
     assert [each.returncode for each in evaluated] == [0, 0]
     found = [numbers(json.loads(each.stdout)["models"][1]["summary"]) for each in evaluated]

@@ -15,11 +15,11 @@ import torch
 
 from fieldcast.errors import Terminated
 from fieldcast.training.fitting import CHECKPOINT
+from tests.children import environment
 from tests.tiny import write_csv
 from tests.training.common import RUN, at_moment, same_bits, train, without_seconds
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGTERM is of POSIX systems")
-ROOT = Path(__file__).resolve().parents[2]
 RARELY = dataclasses.replace(RUN, save_every=0)  # checkpoints at the ends of epochs alone
 
 
@@ -54,25 +54,17 @@ def test_without_a_folder_nothing_is_saved_and_that_is_said() -> None:
     assert "nothing is saved, for no folder was given" in str(told_at("step:3", None))
 
 
-COMMAND = """
-import sys
-from fieldcast.cli.__main__ import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 @pytest.mark.slow
 def test_the_command_leaves_cleanly_and_goes_on(tmp_path: Path) -> None:
     """A scheduler's SIGTERM, from outside, at some moment of training: exit code 143, one sentence, then --resume."""
     write_csv(tmp_path / "readings.csv", rows=600, nodes=4)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
     options = (
         "train --data readings.csv --horizon 3 --max-epochs 300 --patience 0 --batch-size 16 --baselines last_value"
     )
 
     def start(out: str, *rest: str) -> subprocess.Popen[str]:
-        words = [sys.executable, "-c", COMMAND, *options.split(), "--out", out, *rest]
-        return subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+        words = [sys.executable, "-m", "fieldcast.cli", *options.split(), "--out", out, *rest]
+        return subprocess.Popen(words, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
 
     process = start("told")
     log = tmp_path / "told" / "seed0" / "log.csv"

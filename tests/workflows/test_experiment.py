@@ -12,7 +12,8 @@ import yaml
 from fieldcast.errors import Diverged, FieldcastError, Terminated
 from fieldcast.training import fitting
 from fieldcast.workflows import experiment
-from fieldcast.workflows.experiment import lines_of, read_experiment, read_lines, run_experiment
+from fieldcast.workflows.experiment import lines_of, read_lines, run_experiment
+from fieldcast.workflows.experiment_file import read_experiment
 from tests.tiny import write_csv
 
 TABLE: dict[str, Any] = {

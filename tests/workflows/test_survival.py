@@ -22,9 +22,8 @@ from fieldcast.reporting.folder import read_run_folder
 from fieldcast.workflows.comparing import compare
 from fieldcast.workflows.evaluating import evaluate_run
 from fieldcast.workflows.running import run
+from tests.children import environment
 from tests.workflows.common import tiny_run, with_training
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +119,6 @@ sys.exit(code)
 def test_a_full_disk_loses_nothing_that_was_saved(tmp_path: Path) -> None:
     """A limit on the size of files fails the writer as a full disk does; with room again the run goes on, bit equal."""
     options = tiny_run(tmp_path)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
     words = (
         f"train --data {options.readings.data} --lookback 6 --horizon 3 --backbone.width 4 --max-epochs 4 "
         "--batch-size 64 --accelerator cpu --baselines last_value --quiet --out"
@@ -128,8 +126,8 @@ def test_a_full_disk_loses_nothing_that_was_saved(tmp_path: Path) -> None:
 
     def command(disk: str, out: str, *rest: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", FULL, disk, *words, out, *rest], cwd=tmp_path, env=environment, capture_output=True,
-            text=True, check=False,
+            [sys.executable, "-c", FULL, disk, *words, out, *rest], cwd=tmp_path, env=environment(),
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
 
     stopped = command("full", "a")

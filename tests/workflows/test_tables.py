@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from fieldcast.errors import FieldcastError
-from fieldcast.workflows.experiment import Experiment, Published, read_lines, run_experiment
+from fieldcast.workflows.experiment import read_lines, run_experiment
+from fieldcast.workflows.experiment_file import Experiment, Published
 from fieldcast.workflows.tables import as_markdown, markdown_table, summary_markdown
 from tests.tiny import write_csv
 

@@ -11,7 +11,7 @@ from fieldcast.core.registry import BACKBONES
 from fieldcast.errors import FieldcastError
 from fieldcast.evaluation import across_seeds, block_of, bootstrap_difference, holm, score_row
 from fieldcast.evaluation.rules import mean_label, pooled_label
-from fieldcast.workflows.experiment import Experiment, Published
+from fieldcast.workflows.experiment_file import Experiment, Published
 
 Line = Mapping[str, Any]
 
