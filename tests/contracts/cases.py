@@ -84,10 +84,11 @@ def tiny_windows(sizes: Sizes, grid: bool = False) -> Windows:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a contract test runs over: a backbone by name, with stages by name."""
+    """What a contract test runs over: a backbone by name, with stages by name, and hyper-parameters."""
 
     backbone: str
     stages: tuple[str, ...] = ()
+    hyper: tuple[tuple[str, object], ...] = ()
 
     def __str__(self) -> str:
         return "+".join((self.backbone, *self.stages))
@@ -109,7 +110,8 @@ class Subject:
         windows = self.windows(sizes or Sizes())
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            forecaster = create(self.backbone, windows, [STAGES.get(name)() for name in self.stages])  # type: ignore[arg-type]
+            stages = [STAGES.get(name)() for name in self.stages]
+            forecaster = create(self.backbone, windows, stages, **dict(self.hyper))  # type: ignore[arg-type]
         if not forecaster.backbone.trainable:
             forecaster.backbone.fit_closed_form(windows)
         if stirred:

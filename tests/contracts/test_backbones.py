@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -42,6 +43,12 @@ def test_node_tensors_are_named(name: str) -> None:
 @pytest.mark.parametrize("name", those(trainable=True))
 def test_gradients_reach_every_parameter(name: str) -> None:
     checks.trains_every_parameter(Subject(name))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "legacy_params" in signature(CLASSES[name]).parameters])
+def test_what_the_public_versions_never_use_asks_for_no_gradient(name: str) -> None:
+    """Several processes would wait for it."""
+    checks.trains_every_parameter(Subject(name, hyper=(("legacy_params", True),)))
 
 
 @pytest.mark.parametrize("name", those(trainable=False))

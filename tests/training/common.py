@@ -77,9 +77,9 @@ def without_seconds(rows: list[dict[str, float]]) -> list[dict[str, float]]:
 def at_moment(moment: str, act: Callable[[], None]) -> Callable[[], None]:
     """Call ``act`` once at a moment of training, and return what takes the hook away again.
 
-    ``step:K`` before step K; ``validation:E`` within the validation of epoch E; ``before_save:E`` and ``after_save:E``
-    around the checkpoint at the end of epoch E; ``write:K`` while the K-th checkpoint is half written; ``rename:K``
-    when it is written and not yet renamed.
+    ``setup:0`` while Lightning sets up; ``step:K`` before step K; ``validation:E`` within the validation of epoch E;
+    ``before_save:E`` and ``after_save:E`` around the checkpoint at the end of epoch E; ``write:K`` while the K-th
+    checkpoint is half written; ``rename:K`` when it is written and not yet renamed.
     """
     from fieldcast.data import files
     from fieldcast.training import callbacks, checkpoint, module
@@ -97,6 +97,13 @@ def at_moment(moment: str, act: Callable[[], None]) -> Callable[[], None]:
         original = getattr(owner, name)
         setattr(owner, name, wrapped(original))
         return lambda: setattr(owner, name, original)
+
+    def setup(original: Callable) -> Callable:
+        def call(self: Any) -> Any:
+            once()
+            return original(self)
+
+        return call
 
     def step(original: Callable) -> Callable:
         def call(self: Any, batch: Any, index: int) -> Any:
@@ -148,6 +155,8 @@ def at_moment(moment: str, act: Callable[[], None]) -> Callable[[], None]:
 
         return call
 
+    if kind == "setup":
+        return patch(module.TrainingModule, "configure_optimizers", setup)
     if kind == "step":
         return patch(module.TrainingModule, "training_step", step)
     if kind == "validation":

@@ -19,6 +19,7 @@ from fieldcast.forecaster import create, save
 from fieldcast.training import TrainingOptions
 from fieldcast.training.fitting import fit
 from fieldcast.workflows.scoring import score
+from tests.contracts.toys.sensor_gate import SensorGate
 from tests.tiny import tiny_readings, tiny_windows
 from tests.training.common import at_moment
 
@@ -38,7 +39,8 @@ if __name__ == "__main__":
     options = TrainingOptions(
         max_epochs=3, batch_size=32, learning_rate=0.01, accelerator="cpu", patience=0, save_every=2, clip_norm=1.0
     )
-    forecaster = create("gcn_gru", data, seed=0, width=4)
+    # A stage with a loss of its own, of which each process has the whole.
+    forecaster = create("gcn_gru", data, [SensorGate()], seed=0, width=4)
     # In float64, for float32 rounds by the shape of a mini-batch, and the processes' mini-batches are others.
     exact = score(create("gcn_gru", data, seed=0, width=4).double(), data, batch_size=10)
     # A buffer that is not saved, like the supports of a graph, must not travel: each process keeps its own.

@@ -35,7 +35,15 @@ def told_at(moment: str, folder: Path | None) -> Terminated:
 
 @pytest.mark.parametrize(
     ("moment", "step"),
-    [("step:0", 1), ("step:8", 9), ("step:11", 12), ("validation:1", 12), ("before_save:2", 18), ("after_save:0", 7)],
+    [
+        ("setup:0", 1),
+        ("step:0", 1),
+        ("step:8", 9),
+        ("step:11", 12),
+        ("validation:1", 12),
+        ("before_save:2", 18),
+        ("after_save:0", 7),
+    ],
 )
 def test_the_present_step_is_saved_and_the_resume_is_bit_equal(moment: str, step: int, tmp_path: Path) -> None:
     """Within the last step of an epoch, its validation and its save, the epoch is ended first."""

@@ -108,9 +108,10 @@ class _GatedConvolution(nn.Module):
         super().__init__()
         self.kernel = kernel
         self.linear = nn.Linear(kernel * channels, 2 * width)
-        # Channels wider than the output need a map; the public versions make it always.
-        self.align = nn.Linear(channels, width) if channels > width or legacy else None
         self.narrow = channels <= width
+        # Channels wider than the output need a map; the public versions make it always. One that is not used must not
+        # ask for a gradient: several processes would wait for it.
+        self.align = nn.Linear(channels, width).requires_grad_(not self.narrow) if legacy or not self.narrow else None
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.linear.weight, self.linear.bias

@@ -130,6 +130,7 @@ def _run(
         )
         module.train()
         try:
+            termination.listen()
             trainer.fit(module, train, validation, ckpt_path=checkpoint if resume else None, weights_only=True)
         except RuntimeError as error:
             if "loading state_dict" not in str(error):

@@ -62,7 +62,7 @@ class TrainingModule(pl.LightningModule):
         for stage in self.forecaster.stages:
             extra = stage.extra_loss(ctx)
             if extra is not None:
-                loss, whole = loss + extra, whole + extra
+                loss, whole = loss + extra, whole + processes.added(extra) / processes.world()
         whole = whole.detach()
         self.train_sum = self.train_sum.to(loss.device) + whole.double()
         self.train_count += 1

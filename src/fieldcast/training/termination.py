@@ -18,13 +18,18 @@ class Termination(pl.Callback):
 
     def __init__(self) -> None:
         self._noted = False
-        self._before: Any = signal.getsignal(signal.SIGTERM)  # before Lightning puts its own in place
+        self._before: Any = signal.getsignal(signal.SIGTERM)
         self._ours = threading.current_thread() is threading.main_thread()
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._noted = trainer.received_sigterm  # it may have come while Lightning was setting up
+    def listen(self) -> None:
+        """Note SIGTERM from now on: while Lightning sets up too, when there is no step yet to be saved."""
         if self._ours:  # Python lets the main thread alone set handlers
             signal.signal(signal.SIGTERM, self._note)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._noted |= trainer.received_sigterm
+        if self._ours:  # in place of the handler that Lightning has put there
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if self._noted else self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._noted = True
