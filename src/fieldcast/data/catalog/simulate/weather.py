@@ -229,7 +229,7 @@ class _Air:
         self._anomalies *= _FADING
         stir *= _STIR
         self._anomalies += stir
-        self._warm -= 0.01 * north
+        self._warm += 0.01 * north  # air from the south is warm
         season = np.cos(2 * np.pi * (step / 24 - 200) / 365.25)
         noon = np.cos(2 * np.pi * ((step + self.longitude[None, :] / 15) % 24 - _NOON) / 24)
         temperature = self.climate + self.season * season
