@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,10 @@ from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Batch, Context
 from fieldcast.core.registry import BACKBONES
 from fieldcast.core.spec import Spec
+from fieldcast.data.graph import Graph
 from fieldcast.data.windows import WindowBatch, Windows
 from fieldcast.forecaster import Forecaster, create
+from fieldcast.nn.calendar import calendar_channels
 
 
 def spec(
@@ -52,6 +56,34 @@ def inputs(form: Spec, batch: int = 2, neutral: bool = True) -> tuple[Tensor, Co
     everything = torch.ones_like(x, dtype=torch.bool)
     history, seen = x[..., : form.targets], everything[..., : form.targets]
     return x, Context(everything, history, seen, calendar)
+
+
+def ring(nodes: int, seed: int = 0) -> Graph:
+    """A directed ring with random weights and self loops."""
+    rng = np.random.default_rng(seed)
+    matrix = np.eye(nodes)
+    matrix[np.arange(nodes), (np.arange(nodes) + 1) % nodes] = rng.uniform(0.2, 1, nodes)
+    return Graph.from_adjacency(matrix)
+
+
+def over_ring(form: Spec) -> Spec:
+    return form.with_(graph=ring(form.nodes))
+
+
+def clock_of(form: Spec, ctx: Context) -> np.ndarray:
+    """Time of day and day of week of the look-back, float64 [B, T, 2]."""
+    return calendar_channels(ctx.calendar[:, : form.lookback, :2], form.calendar_sizes).double().numpy()
+
+
+def assert_equals(backbone: Backbone, form: Spec, reference: Callable[[np.ndarray, Context], np.ndarray]) -> None:
+    """The forecast is that of a plain form to 1e-12 in float64, and to 5e-6 in float32, of the largest number."""
+    x, ctx = inputs(form)
+    expected = reference(x.numpy(), ctx)
+    size = max(1.0, float(np.abs(expected).max()))
+    with torch.no_grad():
+        np.testing.assert_allclose(backbone(x, ctx).numpy(), expected, rtol=0, atol=1e-12 * size)
+        single = deepcopy(backbone).float()(x.float(), ctx).numpy()
+    np.testing.assert_allclose(single, expected, rtol=0, atol=5e-6 * size)
 
 
 def arrays(backbone: Backbone) -> dict[str, np.ndarray]:

@@ -11,22 +11,10 @@ from fieldcast.data.graph import Graph
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import create
 from fieldcast.nn.calendar import calendar_channels
-from tests.backbones.common import arrays, inputs, parameters, spec, stirred
+from tests.backbones.common import arrays, inputs, over_ring, parameters, ring, spec, stirred
 from tests.reference.gcn_gru import gcn_gru
 from tests.reference.stgcn import stgcn
 from tests.tiny import tiny_windows
-
-
-def ring(nodes: int, seed: int = 0) -> Graph:
-    """A directed ring with random weights and self loops."""
-    rng = np.random.default_rng(seed)
-    matrix = np.eye(nodes)
-    matrix[np.arange(nodes), (np.arange(nodes) + 1) % nodes] = rng.uniform(0.2, 1, nodes)
-    return Graph.from_adjacency(matrix)
-
-
-def over_ring(form: Spec) -> Spec:
-    return form.with_(graph=ring(form.nodes))
 
 
 @pytest.mark.parametrize("nodes", [207, 325, 358, 307, 883, 170, 716])
@@ -85,7 +73,7 @@ def test_gcn_gru_equals_the_plain_form() -> None:
     np.testing.assert_allclose(actual, gcn_gru(full, walks, arrays(backbone), 4, 3), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["stgcn", "gcn_gru"])
+@pytest.mark.parametrize("name", ["stgcn", "gcn_gru", "graph_wavenet", "dcrnn"])
 def test_sparse_supports_give_what_dense_ones_give(name: str) -> None:
     form = over_ring(spec(6, lookback=12, horizon=3))
     x, ctx = inputs(form)
@@ -94,7 +82,7 @@ def test_sparse_supports_give_what_dense_ones_give(name: str) -> None:
         torch.testing.assert_close(sparse(x.float(), ctx), dense(x.float(), ctx), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["stgcn", "gcn_gru"])
+@pytest.mark.parametrize("name", ["stgcn", "gcn_gru", "graph_wavenet", "dcrnn"])
 def test_a_graph_is_needed_and_must_fit(name: str) -> None:
     with pytest.raises(FieldcastError, match="needs a graph"):
         create(name, tiny_windows())

@@ -77,7 +77,7 @@ def test_half_precision_and_autocast(dense: bool) -> None:
 @pytest.mark.parametrize("dense", [True, False])
 def test_a_support_module_is_copied_moved_and_not_saved(dense: bool) -> None:
     matrix = Graph.from_adjacency(random_matrix(6, 4)).supports("random_walk")[0]
-    module = Support(matrix, dense=dense)
+    module = Support(matrix, sparse=not dense)
     other = copy.deepcopy(module).to("cpu")
     assert not module.state_dict() and not list(module.parameters())
     np.testing.assert_array_equal(other.tensor().to_dense().numpy(), matrix.toarray())

@@ -16,6 +16,7 @@ from torch import Tensor
 from fieldcast.core.context import Batch
 from fieldcast.data.graph import Graph
 from fieldcast.forecaster import Forecaster
+from fieldcast.nn.adaptive import NodeAttention, NodeSoftmax
 from fieldcast.nn.normalisation import NodeLayerNorm
 
 
@@ -64,9 +65,10 @@ def hard_masked(forecaster: Forecaster, kept: Sequence[int], *, keep_outputs: bo
             for axis in dims:
                 state[f"{prefix}.{name}"].index_fill_(axis, torch.tensor(removed), 0)
     masked.load_state_dict(state)
+    plain = {NodeLayerNorm: norm_over, NodeSoftmax: softmax_over, NodeAttention: attention_over}
     for module in masked.modules():
-        if isinstance(module, NodeLayerNorm):
-            module.forward = partial(norm_over, module, list(kept))  # type: ignore[method-assign]
+        if type(module) in plain:
+            module.forward = partial(plain[type(module)], module, list(kept))  # type: ignore[method-assign]
     return masked.eval()
 
 
@@ -76,6 +78,20 @@ def norm_over(module: NodeLayerNorm, kept: list[int], x: Tensor) -> Tensor:
     mean = there.mean(dim=(-2, -1), keepdim=True)
     variance = (there - mean).square().mean(dim=(-2, -1), keepdim=True)
     return (x - mean) / torch.sqrt(variance + module.eps) * module.weight + module.bias
+
+
+def softmax_over(module: NodeSoftmax, kept: list[int], scores: Tensor) -> Tensor:
+    """The softmax among the kept nodes alone, rows and columns of others zero: [.., N, N] -> [.., N, N]."""
+    there = torch.zeros(scores.shape[-1], dtype=scores.dtype)
+    there[kept] = 1
+    weights = scores.exp() * there
+    return weights / weights.sum(dim=-1, keepdim=True) * there[:, None]
+
+
+def attention_over(module: NodeAttention, kept: list[int], q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention to the kept nodes alone: [.., heads, N, d] -> [.., heads, N, d]."""
+    scores = (q @ k[..., kept, :].transpose(-1, -2) / q.shape[-1] ** 0.5).exp()  # [.., heads, N, kept]
+    return scores / scores.sum(dim=-1, keepdim=True) @ v[..., kept, :]
 
 
 def hard_masked_forecast(

@@ -8,10 +8,8 @@ from torch import Tensor, nn
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Context
 from fieldcast.core.spec import Spec
-from fieldcast.nn.calendar import calendar_channels
-from fieldcast.nn.graph import Support
-
-_SPARSE_ABOVE = 4096  # nodes from which on a dense support would cost more than its edges
+from fieldcast.nn.calendar import with_clock
+from fieldcast.nn.graph import Supports
 
 
 class GCNGRU(Backbone):
@@ -21,7 +19,7 @@ class GCNGRU(Backbone):
     r, u = sigmoid(W_1 g([x_t | h]) + b_1) ; c = tanh(W_2 g([x_t | r * h]) + b_2) ; h <- u * h + (1 - u) * c ;
     y = W_out h_T + b_out.
 
-    Shapes: x [B, T, N, C] -> h [B, N, width]. Cost: edges (N^2 below 4,096 nodes).
+    Shapes: x [B, T, N, C] -> h [B, N, width]. Cost: edges (N^2 up to 4,096 nodes).
     Source: after Zhao et al., T-GCN, IEEE TITS 2020, arXiv:1811.05320, with the walks of Li et al., arXiv:1707.01926.
     """
 
@@ -37,19 +35,17 @@ class GCNGRU(Backbone):
         self.width = width
         self.calendar_sizes = spec.calendar_sizes[:2]
         self.calendar_inputs = calendar_inputs
-        by_edges = spec.nodes > _SPARSE_ABOVE if sparse is None else sparse
         walks = spec.graph.supports("double_transition")
-        self.walks = nn.ModuleList(Support(walk, dense=not by_edges) for walk in walks)  # [N, N] each
+        self.walks = Supports(walks, sparse=sparse)  # [N, N] each
         channels = spec.channels + (2 if calendar_inputs else 0)
         self.gates = nn.Linear(3 * (channels + width), 2 * width)
         self.candidate = nn.Linear(3 * (channels + width), width)
         self.output = nn.Linear(width, spec.horizon * spec.targets)
 
     def encode(self, x: Tensor, ctx: Context) -> Tensor:
-        batch, lookback, nodes, _ = x.shape
+        batch, nodes = x.shape[0], x.shape[2]
         if self.calendar_inputs:
-            clock = calendar_channels(ctx.calendar[:, :lookback, :2], self.calendar_sizes)  # [B, T, 2]
-            x = torch.cat([x, clock.unsqueeze(2).expand(-1, -1, nodes, -1)], dim=-1)  # [B, T, N, C + 2]
+            x = with_clock(x, ctx.calendar, self.calendar_sizes)  # [B, T, N, C + 2]
         h = x.new_zeros(batch, nodes, self.width)  # [B, N, width]
         for step in x.unbind(1):  # [B, N, C + 2] each
             r, u = (

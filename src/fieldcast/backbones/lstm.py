@@ -9,7 +9,7 @@ from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Context
 from fieldcast.core.module import require
 from fieldcast.core.spec import Spec
-from fieldcast.nn.calendar import calendar_channels
+from fieldcast.nn.calendar import with_clock
 
 
 class LSTM(Backbone):
@@ -46,10 +46,9 @@ class LSTM(Backbone):
         self.end2 = nn.Linear(end_width, spec.horizon * spec.targets)
 
     def encode(self, x: Tensor, ctx: Context) -> Tensor:
-        batch, lookback, nodes, _ = x.shape
+        batch, nodes = x.shape[0], x.shape[2]
         if self.calendar_inputs:
-            clock = calendar_channels(ctx.calendar[:, :lookback, :2], self.calendar_sizes)  # [B, T, 2]
-            x = torch.cat([x, clock.unsqueeze(2).expand(-1, -1, nodes, -1)], dim=-1)  # [B, T, N, C + 2]
+            x = with_clock(x, ctx.calendar, self.calendar_sizes)  # [B, T, N, C + 2]
         series = self.start(x).transpose(1, 2).flatten(0, 1)  # [B * N, T, input_width]
         states, _ = self.lstm(series)  # [B * N, T, width]
         h = states[:, -1].unflatten(0, (batch, nodes))  # [B, N, width]

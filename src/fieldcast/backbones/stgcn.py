@@ -9,14 +9,13 @@ from torch.nn import functional as F
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Context
 from fieldcast.core.spec import Spec
-from fieldcast.nn.calendar import calendar_channels
+from fieldcast.nn.calendar import with_clock
 from fieldcast.nn.graph import Support, chebyshev_terms
 from fieldcast.nn.normalisation import NodeLayerNorm
 
 _KERNEL = 3  # steps of a temporal convolution, Kt
 _ORDER = 3  # Chebyshev terms of a graph convolution, Ks
 _SHORTEST = 4 * (_KERNEL - 1) + 1  # look-back that four valid convolutions leave one step of
-_SPARSE_ABOVE = 4096  # nodes from which on a dense support would cost more than its edges
 
 
 class STGCN(Backbone):
@@ -33,7 +32,7 @@ class STGCN(Backbone):
     ``legacy_params`` form, which keeps the alignment layers that the public versions make and never use). The graph is
     made symmetric, its self loops dropped.
 
-    Shapes: x [B, T, N, C] -> h [B, N, 128]. Cost: edges (N^2 below 4,096 nodes).
+    Shapes: x [B, T, N, C] -> h [B, N, 128]. Cost: edges (N^2 up to 4,096 nodes).
     Source: Yu et al., IJCAI 2018, arXiv:1709.04875; layout as in Liu et al., NeurIPS 2023, arXiv:2306.08259.
     """
 
@@ -57,9 +56,8 @@ class STGCN(Backbone):
         self.calendar_sizes = spec.calendar_sizes[:2]
         self.calendar_inputs = calendar_inputs
         self.missing_steps = max(0, _SHORTEST - spec.lookback)
-        by_edges = spec.nodes > _SPARSE_ABOVE if sparse is None else sparse
         operator = spec.graph.without_self_loops().supports("scaled_laplacian")[0]
-        self.laplacian = Support(operator, dense=not by_edges)  # [N, N]
+        self.laplacian = Support(operator, sparse=sparse)  # [N, N]
         channels = spec.channels + (2 if calendar_inputs else 0)
         left = max(spec.lookback, _SHORTEST) - 4 * (_KERNEL - 1)
         self.blocks = nn.ModuleList(
@@ -71,10 +69,8 @@ class STGCN(Backbone):
         self.fc2 = nn.Linear(end_width, spec.horizon * spec.targets)
 
     def encode(self, x: Tensor, ctx: Context) -> Tensor:
-        lookback, nodes = x.shape[1], x.shape[2]
         if self.calendar_inputs:
-            clock = calendar_channels(ctx.calendar[:, :lookback, :2], self.calendar_sizes)  # [B, T, 2]
-            x = torch.cat([x, clock.unsqueeze(2).expand(-1, -1, nodes, -1)], dim=-1)  # [B, T, N, C + 2]
+            x = with_clock(x, ctx.calendar, self.calendar_sizes)  # [B, T, N, C + 2]
         if self.missing_steps:
             x = F.pad(x, (0, 0, 0, 0, self.missing_steps, 0))  # [B, 9, N, C]
         for block in self.blocks:

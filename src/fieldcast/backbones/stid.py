@@ -9,7 +9,7 @@ from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Context
 from fieldcast.core.module import require
 from fieldcast.core.spec import Spec
-from fieldcast.nn.calendar import CalendarEmbedding, calendar_channels
+from fieldcast.nn.calendar import CalendarEmbedding, with_clock
 
 
 class STID(Backbone):
@@ -53,8 +53,7 @@ class STID(Backbone):
     def encode(self, x: Tensor, ctx: Context) -> Tensor:
         batch, lookback, nodes, _ = x.shape
         if self.calendar_inputs:
-            clock = calendar_channels(ctx.calendar[:, :lookback, :2], self.calendar_sizes)  # [B, T, 2]
-            x = torch.cat([x, clock.unsqueeze(2).expand(-1, -1, nodes, -1)], dim=-1)  # [B, T, N, C + 2]
+            x = with_clock(x, ctx.calendar, self.calendar_sizes)  # [B, T, N, C + 2]
         series = x.transpose(1, 2).flatten(2)  # [B, N, T * C]
         if ctx.future is not None:
             series = torch.cat([series, ctx.future.transpose(1, 2).flatten(2)], dim=-1)  # [B, N, T * C + H * F]

@@ -34,3 +34,12 @@ def calendar_channels(ids: Tensor, sizes: Sequence[int]) -> Tensor:
     """
     scale = torch.tensor(sizes[: ids.shape[-1]], device=ids.device, dtype=torch.float32)
     return torch.where(ids >= 0, ids / scale, 0.5)
+
+
+def with_clock(x: Tensor, calendar: Tensor, sizes: Sequence[int]) -> Tensor:
+    """x with time of day and day of week as two more channels, the same for all nodes.
+
+    Shapes: x [B, T, N, C], calendar int64 [B, T + H, 3] -> [B, T, N, C + 2].
+    """
+    clock = calendar_channels(calendar[:, : x.shape[1], :2], sizes).to(x.dtype)  # [B, T, 2]
+    return torch.cat([x, clock.unsqueeze(2).expand(-1, -1, x.shape[2], -1)], dim=-1)  # [B, T, N, C + 2]

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-import scipy.sparse as sparse
+import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
+
+Matrix = sp.spmatrix | sp.sparray | np.ndarray
+
+SPARSE_ABOVE = 4096
+"""Nodes from which on a dense support would cost more than its edges."""
 
 
 class Support(nn.Module):
@@ -15,6 +21,7 @@ class Support(nn.Module):
 
     Its tensors are buffers that are not saved, for they follow from the graph; they move with the model. A sparse one
     holds its three arrays apart, because sparse tensors cannot be deep-copied. Dense ones export, sparse ones do not.
+    ``sparse`` left out: above 4,096 nodes.
     Shapes: x [.., N, ..] with N at ``dim`` -> the same shape.
     """
 
@@ -23,8 +30,10 @@ class Support(nn.Module):
     columns: Tensor
     values: Tensor
 
-    def __init__(self, support: sparse.spmatrix | sparse.sparray | np.ndarray, *, dense: bool = True):
+    def __init__(self, support: Matrix, *, sparse: bool | None = None):
         super().__init__()
+        nodes = support.shape[0]  # pyright: ignore[reportAttributeAccessIssue]
+        dense = not (nodes > SPARSE_ABOVE if sparse is None else sparse)
         tensor = to_tensor(support, dense=dense)
         self.register_buffer("dense", tensor if dense else None, persistent=False)  # [N, N]
         if not dense:
@@ -42,7 +51,18 @@ class Support(nn.Module):
         return apply(self.tensor(), x, dim)
 
 
-def to_tensor(support: sparse.spmatrix | sparse.sparray | np.ndarray, *, dense: bool = True) -> Tensor:
+class Supports(nn.ModuleList):
+    """Several supports of one graph, each a :class:`Support`."""
+
+    def __init__(self, supports: Iterable[Matrix] = (), *, sparse: bool | None = None):
+        super().__init__(Support(support, sparse=sparse) for support in supports)
+
+    def tensors(self) -> list[Tensor]:
+        """Each S [N, N], dense or sparse CSR."""
+        return [support.tensor() for support in self if isinstance(support, Support)]
+
+
+def to_tensor(support: Matrix, *, dense: bool = True) -> Tensor:
     """A support float32 [N, N] as a dense tensor, or as a sparse CSR tensor whose product costs edges, not N^2.
 
     A module that holds one is :class:`Support`.
@@ -50,7 +70,7 @@ def to_tensor(support: sparse.spmatrix | sparse.sparray | np.ndarray, *, dense: 
     if dense:
         array = support if isinstance(support, np.ndarray) else support.toarray()  # type: ignore[union-attr]
         return torch.from_numpy(np.array(array, dtype=np.float32, order="C"))
-    matrix = sparse.csr_matrix(support, dtype=np.float32, copy=True)
+    matrix = sp.csr_matrix(support, dtype=np.float32, copy=True)
     matrix.sort_indices()
     arrays = (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data)
     rows, columns, values = (torch.from_numpy(array) for array in arrays)
@@ -64,10 +84,9 @@ def apply(support: Tensor, x: Tensor, dim: int = -2) -> Tensor:
     Shapes: support [N, N] dense or sparse CSR, x [.., N, ..] with N at ``dim`` -> the same shape as x, in its dtype.
     """
     if support.layout == torch.strided:
-        if x.ndim > 1 and dim in (-2, x.ndim - 2):
-            return support.to(x.dtype) @ x  # [.., N, C]
-        last = x.movedim(dim, -1).unsqueeze(-1)  # [.., N, 1]
-        return (support.to(x.dtype) @ last).squeeze(-1).movedim(-1, dim)
+        behind = dim % x.ndim + 1
+        rows = x.flatten(behind) if behind < x.ndim else x.unsqueeze(-1)  # [.., N, rest]
+        return (support.to(x.dtype) @ rows).view(x.shape)
     first = x.movedim(dim, 0)  # [N, ..]
     # A sparse product knows no half precision on the CPU, and autocast must not choose it.
     with torch.autocast(x.device.type, enabled=False):
@@ -85,6 +104,19 @@ def chebyshev_terms(scaled_laplacian: Tensor, x: Tensor, order: int, dim: int = 
         step = apply(scaled_laplacian, terms[-1], dim)
         terms.append(step if len(terms) == 1 else 2 * step - terms[-2])
     return terms
+
+
+def diffusion_terms(supports: Iterable[Tensor], x: Tensor, order: int, dim: int = -2) -> Iterator[Tensor]:
+    """x, then S x, S^2 x, .., S^order x for each support S in turn: each of the shape of x.
+
+    The terms of a diffusion convolution, Li et al., ICLR 2018, arXiv:1707.01926, equation 2.
+    """
+    yield x
+    for support in supports:
+        term = x
+        for _ in range(order):
+            term = apply(support, term, dim)
+            yield term
 
 
 def _csr(rows: Tensor, columns: Tensor, values: Tensor, nodes: int) -> Tensor:

@@ -1,0 +1,121 @@
+"""AGCRN: a graph recurrent network whose graph is learned and whose weights are each node's own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fieldcast.core.backbone import Backbone
+from fieldcast.core.context import Context
+from fieldcast.core.module import require
+from fieldcast.core.spec import Spec
+from fieldcast.nn.adaptive import AdaptiveAdjacency
+from fieldcast.nn.calendar import with_clock
+
+
+class AGCRN(Backbone):
+    """Gated recurrent units over a learned graph, each node with weights that its embedding draws from a pool.
+
+    A = softmax(relu(E E')) ; T_0 = I, T_1 = A, T_k = 2 A T_(k-1) - T_(k-2) ;
+    conv(v)_i = sum_{k<order} (T_k v)_i (E_i W_k) + E_i b ; [z | r] = sigmoid(conv_g([x_t | h])) ;
+    c = tanh(conv_u([x_t | z * h])) ; h <- r * h + (1 - r) * c, ``layers`` of them ; y = W_out h_T + b_out.
+    (r and z stand as in the authors' code, in which r keeps the state and z opens it to the candidate.)
+
+    Weights start by Xavier, embedding and pools too, biases uniform in [0, 1), as the authors have it. Parameters at
+    N = 207, T = H = 12: 747,810 with one channel (``calendar_inputs`` off), 755,490 with time of day and day of week.
+
+    Shapes: x [B, T, N, C] -> h [B, N, width]; inside [N, B, C], as each node has its own matrix. Cost: N^2, and
+    N * width^2 for the matrices.
+    Source: Bai et al., NeurIPS 2020, arXiv:2007.02842, equations 3 to 6.
+    """
+
+    per_node = {"embedding": (0,)}
+    predictor_layers = ("output",)
+    cost = "N^2"
+    paper = "Bai et al., NeurIPS 2020, arXiv:2007.02842"
+
+    def __init__(
+        self, spec: Spec, width: int = 64, layers: int = 2, embedding_width: int = 10, order: int = 2,
+        calendar_inputs: bool = True,
+    ):  # fmt: skip
+        super().__init__(spec)
+        for name, size in {"width": width, "layers": layers, "embedding_width": embedding_width}.items():
+            require(name, size, 1)
+        require("order", order, 1)
+        self.width = width
+        self.calendar_sizes = spec.calendar_sizes[:2]
+        self.calendar_inputs = calendar_inputs
+        self.embedding = nn.Parameter(torch.empty(spec.nodes, embedding_width))  # [N, d]
+        self.adjacency = AdaptiveAdjacency()
+        channels = spec.channels + (2 if calendar_inputs else 0)
+        self.cells = nn.ModuleList(
+            _Cell(channels if layer == 0 else width, width, embedding_width, order) for layer in range(layers)
+        )
+        self.output = nn.Linear(width, spec.horizon * spec.targets)
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+            else:
+                nn.init.uniform_(parameter)
+
+    def encode(self, x: Tensor, ctx: Context) -> Tensor:
+        if self.calendar_inputs:
+            x = with_clock(x, ctx.calendar, self.calendar_sizes)  # [B, T, N, C + 2]
+        x = x.permute(2, 1, 0, 3)  # [N, T, B, C]
+        graph = self.adjacency(self.embedding, self.embedding)  # [N, N]
+        for cell in self.cells:
+            x = cell(x, graph, self.embedding)  # [N, T, B, width]
+        return x[:, -1].transpose(0, 1)  # [B, N, width]
+
+    def head(self, h: Tensor) -> Tensor:
+        return self.unflatten(self.output(h))  # [B, H, N, O]
+
+
+class _Cell(nn.Module):
+    """One layer over all steps, from a state of zeros: x [N, T, B, C] -> states [N, T, B, width].
+
+    Graph and matrices of the nodes are made once; what the inputs say is worked out for all steps before the loop.
+    """
+
+    def __init__(self, channels: int, width: int, embedding_width: int, order: int):
+        super().__init__()
+        self.channels, self.width, self.order = channels, width, order
+        self.gate_pool = nn.Parameter(torch.empty(embedding_width, order, channels + width, 2 * width))
+        self.gate_bias = nn.Parameter(torch.empty(embedding_width, 2 * width))
+        self.candidate_pool = nn.Parameter(torch.empty(embedding_width, order, channels + width, width))
+        self.candidate_bias = nn.Parameter(torch.empty(embedding_width, width))
+
+    def forward(self, x: Tensor, graph: Tensor, embedding: Tensor) -> Tensor:
+        nodes, steps, batch, _ = x.shape
+        width = self.width
+        of_input, of_state = self.channels, slice(self.channels, None)
+        inputs = torch.cat([self.gate_pool[:, :, :of_input], self.candidate_pool[:, :, :of_input]], dim=-1)
+        into = _own(embedding, inputs)  # [N, order C, 3 width]
+        gate = _own(embedding, self.gate_pool[:, :, of_state])  # [N, order width, 2 width]
+        candidate = _own(embedding, self.candidate_pool[:, :, of_state])  # [N, order width, width]
+        bias = embedding @ torch.cat([self.gate_bias, self.candidate_bias], dim=-1)  # [N, 3 width]
+        said = self._around(x.reshape(nodes, steps * batch, -1), graph)  # [N, T B, order C]
+        said = torch.baddbmm(bias.unsqueeze(1), said, into).view(nodes, steps, batch, -1)  # [N, T, B, 3 width]
+        to_gate, to_candidate = said.split([2 * width, width], dim=-1)  # [N, T, B, 2 width], [N, T, B, width]
+        h = x.new_zeros(nodes, batch, width)  # [N, B, width]
+        states = []
+        for gate_t, candidate_t in zip(to_gate.unbind(1), to_candidate.unbind(1), strict=True):
+            zr = torch.baddbmm(gate_t, self._around(h, graph), gate)  # [N, B, 2 width]
+            z, r = zr.sigmoid().chunk(2, dim=-1)  # [N, B, width] each
+            c = torch.baddbmm(candidate_t, self._around(z * h, graph), candidate).tanh()  # [N, B, width]
+            h = r * h + (1 - r) * c  # [N, B, width]
+            states.append(h)
+        return torch.stack(states, dim=1)  # [N, T, B, width]
+
+    def _around(self, v: Tensor, graph: Tensor) -> Tensor:
+        """[T_0 v | .. | T_(order-1) v]: [N, R, D] -> [N, R, order D]."""
+        terms = [v]
+        while len(terms) < self.order:
+            step = (graph.to(v.dtype) @ terms[-1].flatten(1)).view_as(v)  # [N, R, D]
+            terms.append(step if len(terms) == 1 else 2 * step - terms[-2])
+        return torch.cat(terms, dim=-1) if len(terms) > 1 else v
+
+
+def _own(embedding: Tensor, pool: Tensor) -> Tensor:
+    """Each node's own matrix, sum_j E_ij W_j: [N, d], [d, order, C, D] -> [N, order C, D]."""
+    return (embedding @ pool.flatten(1)).view(len(embedding), -1, pool.shape[-1])

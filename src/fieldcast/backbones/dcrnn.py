@@ -1,0 +1,130 @@
+"""DCRNN: recurrent encoder and decoder whose maps diffuse over the graph in both directions."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from fieldcast.core.backbone import Backbone
+from fieldcast.core.context import Context
+from fieldcast.core.module import require
+from fieldcast.core.spec import Spec
+from fieldcast.nn.calendar import with_clock
+from fieldcast.nn.graph import Supports, diffusion_terms
+
+
+class DCRNN(Backbone):
+    """Gated recurrent units with diffusion convolutions, an encoder over the look-back and a decoder over the horizon.
+
+    diffuse(v) = [v | S v | S^2 v | .. for both S], S = P(A) and P(A') the two random walks, ``order`` powers ;
+    r, u = sigmoid(W_1 diffuse([x_t | h]) + b_1) ; c = tanh(W_2 diffuse([x_t | r * h]) + b_2) ;
+    h <- u * h + (1 - u) * c, ``layers`` of them. The decoder starts from the encoder's states and a forecast of zero,
+    and is fed with its own last forecast: y_t = W_out h + b_out. In training the truth is fed in its place with
+    probability k / (k + exp(step / k)), k = ``sampling_decay``, one draw a step of the horizon.
+
+    The decoder mixes nodes, so it stands in ``encode``; h is the forecast itself and the head changes nothing.
+    Parameters with two input channels: 372,353, for any number of nodes.
+
+    Shapes: x [B, T, N, C] -> h [B, N, H * O]; inside [N, B, C], so that one product serves the mini-batch. Cost: edges
+    (N^2 up to 4,096 nodes).
+    Source: Li et al., ICLR 2018, arXiv:1707.01926, equations 2 and 3, section 2.4.
+    """
+
+    needs_graph = True
+    unseen_nodes = True
+    uses_teacher = True
+    predictor_layers = ("projection",)
+    cost = "edges"
+    paper = "Li et al., ICLR 2018, arXiv:1707.01926"
+
+    def __init__(
+        self, spec: Spec, hidden: int = 64, layers: int = 2, order: int = 2, sampling_decay: float = 2000.0,
+        calendar_inputs: bool = True, sparse: bool | None = None,
+    ):  # fmt: skip
+        super().__init__(spec)
+        assert spec.graph is not None
+        for name, size in {"hidden": hidden, "layers": layers, "order": order}.items():
+            require(name, size, 1)
+        require("sampling_decay", sampling_decay, 1e-3)
+        self.width = spec.horizon * spec.targets
+        self.hidden, self.sampling_decay = hidden, sampling_decay
+        self.calendar_sizes = spec.calendar_sizes[:2]
+        self.calendar_inputs = calendar_inputs
+        walks = spec.graph.supports("double_transition")
+        self.walks = Supports(walks, sparse=sparse)  # [N, N] each
+        channels = spec.channels + (2 if calendar_inputs else 0)
+        cells = [_Cell(channels if i == 0 else hidden, hidden, order, len(walks)) for i in range(layers)]
+        self.encoder = nn.ModuleList(cells)
+        cells = [_Cell(spec.targets if i == 0 else hidden, hidden, order, len(walks)) for i in range(layers)]
+        self.decoder = nn.ModuleList(cells)
+        self.projection = nn.Linear(hidden, spec.targets)
+
+    def encode(self, x: Tensor, ctx: Context) -> Tensor:
+        if self.calendar_inputs:
+            x = with_clock(x, ctx.calendar, self.calendar_sizes)  # [B, T, N, C + 2]
+        walks = self.walks.tensors()  # [N, N] each
+        x = x.permute(1, 2, 0, 3)  # [T, N, B, C]
+        state = x.new_zeros(*x.shape[1:3], self.hidden)  # [N, B, hidden]
+        states = []
+        for cell in self.encoder:
+            assert isinstance(cell, _Cell)
+            said = cell.hear(x, walks)  # [T, N, B, 3 hidden]
+            steps = []
+            for said_t in said.unbind(0):
+                steps.append(cell(said_t, steps[-1] if steps else state, walks))  # [N, B, hidden]
+            x = torch.stack(steps)  # [T, N, B, hidden]
+            states.append(steps[-1])
+        return self._decode(states, walks, ctx).transpose(0, 1).flatten(2)  # [B, N, H * O]
+
+    def _decode(self, states: list[Tensor], walks: list[Tensor], ctx: Context) -> Tensor:
+        """States [N, B, hidden], one a layer, to forecasts [N, B, H, O]."""
+        y = states[0].new_zeros(*states[0].shape[:2], self.targets)  # [N, B, O]
+        teacher = ctx.teacher if self.training else None  # [B, H, N, O]
+        forecast = []
+        for step in range(self.horizon):
+            x = y  # [N, B, O]
+            for layer, cell in enumerate(self.decoder):
+                assert isinstance(cell, _Cell)
+                states[layer] = cell(cell.hear(x, walks), states[layer], walks)  # [N, B, hidden]
+                x = states[layer]
+            y = self.projection(x)  # [N, B, O]
+            forecast.append(y)
+            if teacher is not None:
+                told = torch.rand((), device=y.device) < self._share_of_truth(ctx)
+                y = torch.where(told, teacher[:, step].transpose(0, 1).to(y.dtype), y)  # [N, B, O]
+        return torch.stack(forecast, dim=2)  # [N, B, H, O]
+
+    def _share_of_truth(self, ctx: Context) -> float:
+        decay = self.sampling_decay
+        return decay / (decay + math.exp(min(700.0, ctx.progress.step / decay)))
+
+    def head(self, h: Tensor) -> Tensor:
+        return self.unflatten(h)  # [B, H, N, O]
+
+
+class _Cell(nn.Module):
+    """A gated recurrent unit whose maps diffuse: what it hears [.., N, B, C], its state [N, B, hidden]."""
+
+    def __init__(self, channels: int, hidden: int, order: int, supports: int):
+        super().__init__()
+        self.order = order
+        terms = 1 + order * supports
+        self.input = nn.Linear(terms * channels, 3 * hidden)
+        self.gates = nn.Linear(terms * hidden, 2 * hidden, bias=False)
+        self.candidate = nn.Linear(terms * hidden, hidden, bias=False)
+
+    def hear(self, x: Tensor, walks: list[Tensor]) -> Tensor:
+        """What the inputs say to gates and candidate, of one step or of all: [.., N, B, C] -> [.., N, B, 3 hidden]."""
+        return self.input(self._diffuse(x, walks))  # [.., N, B, 3 hidden]
+
+    def forward(self, said: Tensor, state: Tensor, walks: list[Tensor]) -> Tensor:
+        to_gates, to_candidate = said.split([2 * state.shape[-1], state.shape[-1]], dim=-1)
+        r, u = (to_gates + self.gates(self._diffuse(state, walks))).sigmoid().chunk(2, dim=-1)  # [N, B, hidden] each
+        c = (to_candidate + self.candidate(self._diffuse(r * state, walks))).tanh()  # [N, B, hidden]
+        return u * state + (1 - u) * c  # [N, B, hidden]
+
+    def _diffuse(self, v: Tensor, walks: list[Tensor]) -> Tensor:
+        """[v | S v | S^2 v | ..] for every walk: [.., N, B, D] -> [.., N, B, terms D]."""
+        return torch.cat(list(diffusion_terms(walks, v, self.order, dim=-3)), dim=-1)

@@ -1,0 +1,140 @@
+"""Graph WaveNet: gated dilated convolutions over time, diffusion over a given and a learned graph."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fieldcast.core.backbone import Backbone
+from fieldcast.core.context import Context
+from fieldcast.core.module import require
+from fieldcast.core.spec import Spec
+from fieldcast.nn.adaptive import AdaptiveAdjacency
+from fieldcast.nn.calendar import with_clock
+from fieldcast.nn.graph import Supports, diffusion_terms
+
+_DILATIONS = (1, 2)  # of the two layers of a block; a kernel of two steps each
+_BLOCKS = 4
+_POWERS = 2  # of each support
+
+
+class GraphWaveNet(Backbone):
+    """Layers of a gated dilated convolution over time and a diffusion over two random walks and a learned graph.
+
+    Layer: g_t = tanh(W_f [x_{t-d} | x_t] + b_f) * sigmoid(W_g [x_{t-d} | x_t] + b_g) ; s += W_s g_last + b_s ;
+    x <- norm(x_t + dropout(W_0 g + sum_S (W_S1 S g + W_S2 S^2 g) + b)), S = P(A)', P(A')', and the transpose of
+    A_adp = softmax(relu(E_1 E_2')), norm a batch normalisation. Two layers (d = 1, 2) a block. h = relu(s) ;
+    y = W_2 relu(W_1 h + b_1) + b_2. The diffusion of the last layer leads nowhere and is left out.
+
+    Four blocks reach over 13 steps; a longer look-back takes as many more as it needs. A shorter one is padded on the
+    left with zeros, the training mean. ``legacy_params`` keeps the last layer's diffusion, ``residual_maps`` besides
+    the maps that the authors' version makes and never uses (300,984 and 309,432 parameters at N = 207, three channels).
+
+    Shapes: x [B, T, N, C] -> h [B, N, 256]; inside [T, N, B, C], so that steps are slices and nodes rows. Cost: N^2
+    (edges without ``adaptive``, from 4,096 nodes on).
+    Source: Wu et al., IJCAI 2019, arXiv:1906.00121, equations 3 to 8.
+    """
+
+    needs_graph = True
+    predictor_layers = ("end1", "end2")
+    cost = "N^2"
+    paper = "Wu et al., IJCAI 2019, arXiv:1906.00121"
+
+    def __init__(
+        self, spec: Spec, width: int = 32, skip_width: int = 256, end_width: int = 512, dropout: float = 0.3,
+        adaptive: bool = True, embedding_width: int = 10, calendar_inputs: bool = True, legacy_params: bool = False,
+        residual_maps: bool = False, sparse: bool | None = None,
+    ):  # fmt: skip
+        super().__init__(spec)
+        assert spec.graph is not None
+        sizes = {"width": width, "skip_width": skip_width, "end_width": end_width, "embedding_width": embedding_width}
+        for name, size in sizes.items():
+            require(name, size, 1)
+        require("dropout", dropout, 0, below=1)
+        self.width = skip_width
+        self.calendar_sizes = spec.calendar_sizes[:2]
+        self.calendar_inputs = calendar_inputs
+        blocks = max(_BLOCKS, math.ceil((spec.lookback - 1) / sum(_DILATIONS)))
+        self.missing_steps = blocks * sum(_DILATIONS) + 1 - spec.lookback
+        walks = spec.graph.supports("double_transition")
+        self.walks = Supports([walk.T for walk in walks], sparse=sparse)  # [N, N] each
+        self.adaptive = AdaptiveAdjacency() if adaptive else None
+        if adaptive:
+            self.source = nn.Parameter(torch.randn(spec.nodes, embedding_width))  # [N, d], E_1
+            self.target = nn.Parameter(torch.randn(spec.nodes, embedding_width))  # [N, d], E_2
+        supports = len(walks) + adaptive
+        self.start = nn.Linear(spec.channels + (2 if calendar_inputs else 0), width)
+        dilations = _DILATIONS * blocks
+        self.layers = nn.ModuleList(
+            _Layer(width, skip_width, dilation, supports, dropout, place + 1 < len(dilations), legacy_params)
+            for place, dilation in enumerate(dilations)
+        )
+        # Never used, so nothing must wait for their gradients.
+        maps = [nn.Linear(width, width).requires_grad_(False) for _ in dilations] if residual_maps else []
+        self.residual_maps = nn.ModuleList(maps)
+        self.end1 = nn.Linear(skip_width, end_width)
+        self.end2 = nn.Linear(end_width, spec.horizon * spec.targets)
+
+    def node_axes(self) -> dict[str, tuple[int, ...]]:
+        return {} if self.adaptive is None else {"source": (0,), "target": (0,)}
+
+    def encode(self, x: Tensor, ctx: Context) -> Tensor:
+        if self.calendar_inputs:
+            x = with_clock(x, ctx.calendar, self.calendar_sizes)  # [B, T, N, C + 2]
+        x = F.pad(x.permute(1, 2, 0, 3), (0, 0, 0, 0, 0, 0, self.missing_steps, 0))  # [reach, N, B, C]
+        x = self.start(x)  # [reach, N, B, width]
+        supports = self.walks.tensors()  # [N, N] each
+        if self.adaptive is not None:
+            supports.append(self.adaptive(self.source, self.target).T)  # [N, N]
+        skip = x.new_zeros(())
+        for layer in self.layers:
+            x, said = layer(x, supports)  # [steps - d, N, B, width], [N, B, skip]
+            skip = skip + said  # [N, B, skip]
+        return skip.relu().transpose(0, 1)  # [B, N, skip]
+
+    def head(self, h: Tensor) -> Tensor:
+        return self.unflatten(self.end2(self.end1(h).relu()))  # [B, H, N, O]
+
+
+class _Layer(nn.Module):
+    """x [steps, N, B, width] -> x [steps - dilation, N, B, width] and what it says of the last step, [N, B, skip]."""
+
+    def __init__(
+        self, width: int, skip: int, dilation: int, supports: int, dropout: float, goes_on: bool, legacy: bool
+    ):  # fmt: skip
+        super().__init__()
+        self.dilation, self.goes_on = dilation, goes_on
+        self.gate = nn.Linear(2 * width, 2 * width)  # earlier and later step to filter and gate
+        self.skip = nn.Linear(width, skip)
+        self.dropout = nn.Dropout(dropout)
+        if goes_on or legacy:
+            self.diffusion = nn.Linear((1 + _POWERS * supports) * width, width).requires_grad_(goes_on)
+            self.norm = nn.BatchNorm1d(width).requires_grad_(goes_on)
+
+    def forward(self, x: Tensor, supports: list[Tensor]) -> tuple[Tensor, Tensor]:
+        if not self.goes_on:  # only its last step is asked for
+            x = x[-1 - self.dilation :]  # [dilation + 1, N, B, width]
+        earlier, later = x[: -self.dilation], x[self.dilation :]  # [steps, N, B, width] each
+        before, now = self.gate.weight.chunk(2, dim=1)  # [2 width, width] each
+        both = F.linear(earlier, before, self.gate.bias)  # [steps, N, B, 2 width]
+        f, g = _add_map(both, later, now).chunk(2, dim=-1)  # [steps, N, B, width] each
+        x = f.tanh() * g.sigmoid()  # [steps, N, B, width]
+        said = self.skip(x[-1])  # [N, B, skip]
+        if not self.goes_on:
+            return x, said
+        weights = self.diffusion.weight.split(x.shape[-1], dim=1)  # [width, width] each
+        terms = diffusion_terms(supports, x, _POWERS, dim=1)  # [steps, N, B, width] each
+        out = F.linear(next(terms), weights[0], self.diffusion.bias)  # [steps, N, B, width]
+        for term, weight in zip(terms, weights[1:], strict=True):
+            out = _add_map(out, term, weight)  # [steps, N, B, width]
+        out = self.dropout(out) + later  # [steps, N, B, width]
+        return self.norm(out.flatten(0, 2)).view_as(out), said
+
+
+def _add_map(total: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """total + x W', in one product: [.., D], [.., C], [D, C] -> [.., D]."""
+    flat = torch.addmm(total.flatten(0, -2), x.flatten(0, -2), weight.T)  # [rows, D]
+    return flat.view_as(total)
