@@ -16,7 +16,8 @@ from torch import Tensor
 from fieldcast.core.context import Batch
 from fieldcast.data.graph import Graph
 from fieldcast.forecaster import Forecaster
-from fieldcast.nn.adaptive import NodeAttention, NodeSoftmax
+from fieldcast.nn.adaptive import NodeSoftmax
+from fieldcast.nn.attention import NodeAttention
 from fieldcast.nn.normalisation import NodeLayerNorm
 
 

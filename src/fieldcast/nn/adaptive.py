@@ -1,10 +1,9 @@
-"""Graphs and attention over nodes that are learned: who listens to whom."""
+"""Graphs that are learned: who listens to whom."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 class NodeSoftmax(nn.Module):
@@ -30,13 +29,3 @@ class AdaptiveAdjacency(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         return self.softmax((first @ second.T).relu())  # [N, N]
-
-
-class NodeAttention(nn.Module):
-    """softmax(q k' / sqrt(d)) v over nodes, each head by itself.
-
-    Shapes: q, k, v [.., heads, N, d] -> [.., heads, N, d]. Vaswani et al., 2017, arXiv:1706.03762, equation 1.
-    """
-
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v)  # [.., heads, N, d]

@@ -1,0 +1,89 @@
+"""STAEformer: a plain transformer over steps, then over nodes, with a learned vector for each step and node."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fieldcast.core.backbone import Backbone
+from fieldcast.core.context import Context
+from fieldcast.core.module import require
+from fieldcast.core.spec import Spec
+from fieldcast.errors import FieldcastError
+from fieldcast.nn.attention import EncoderLayer
+from fieldcast.nn.calendar import CalendarEmbedding, with_clock
+
+
+class STAEformer(Backbone):
+    """Transformer layers over the steps of each node, then over the nodes of each step, and one linear map.
+
+    e_ti = [W_in x_ti + b | D_slot(t) | W_day(t) | E_ti], E learned for each step of the look-back and each node ;
+    ``layers`` encoder layers over t (all steps see all), ``layers`` over i ; y_i = W_out [z_1i | .. | z_Ti] + b_out.
+
+    ``calendar_inputs`` adds time of day and day of week to the channels of x, as the authors do (1,258,980 parameters
+    at N = 207, T = H = 12, 288 slots); an id that training never saw is the zero vector.
+
+    Shapes: x [B, T, N, C] -> h [B, N, T * D], D = input + slot + day + adaptive width (152). Cost: N^2.
+    Source: Liu et al., CIKM 2023, arXiv:2308.10425, section 3.
+    """
+
+    per_node = {"adaptive_embedding": (1,)}
+    predictor_layers = ("output",)
+    cost = "N^2"
+    paper = "Liu et al., CIKM 2023, arXiv:2308.10425"
+
+    def __init__(
+        self, spec: Spec, input_width: int = 24, slot_width: int = 24, day_width: int = 24, adaptive_width: int = 80,
+        hidden: int = 256, heads: int = 4, layers: int = 3, dropout: float = 0.1, calendar_inputs: bool = True,
+    ):  # fmt: skip
+        super().__init__(spec)
+        sizes = {
+            "input_width": input_width, "slot_width": slot_width, "day_width": day_width,
+            "adaptive_width": adaptive_width, "hidden": hidden, "heads": heads,
+        }  # fmt: skip
+        for name, size in sizes.items():
+            require(name, size, 1)
+        require("layers", layers, 0)
+        require("dropout", dropout, 0, below=1)
+        self.calendar_sizes = spec.calendar_sizes[:2]
+        self.calendar_inputs = calendar_inputs
+        self.input = nn.Linear(spec.channels + (2 if calendar_inputs else 0), input_width)
+        self.slot_embedding = CalendarEmbedding(spec.steps_per_day, slot_width, zero_start=False)
+        self.day_embedding = CalendarEmbedding(7, day_width, zero_start=False)
+        start = nn.init.xavier_uniform_(torch.empty(spec.lookback, spec.nodes, adaptive_width))
+        self.adaptive_embedding = nn.Parameter(start)  # [T, N, adaptive]
+        width = input_width + slot_width + day_width + adaptive_width
+        if width % heads:
+            raise FieldcastError(
+                f"{heads} heads do not share {width} channels evenly: give widths whose sum they divide."
+            )
+        self.over_steps = nn.ModuleList(
+            EncoderLayer(width, heads, hidden, dropout, over_nodes=False) for _ in range(layers)
+        )
+        self.over_nodes = nn.ModuleList(
+            EncoderLayer(width, heads, hidden, dropout, over_nodes=True) for _ in range(layers)
+        )
+        self.width = spec.lookback * width
+        self.output = nn.Linear(self.width, spec.horizon * spec.targets)
+
+    def encode(self, x: Tensor, ctx: Context) -> Tensor:
+        batch, lookback, nodes, _ = x.shape
+        now = ctx.calendar[:, :lookback]  # [B, T, 3]
+        if self.calendar_inputs:
+            x = with_clock(x, ctx.calendar, self.calendar_sizes)  # [B, T, N, C + 2]
+        clock = torch.cat([self.slot_embedding(now[..., 0]), self.day_embedding(now[..., 1])], dim=-1)  # [B, T, 48]
+        parts = [
+            self.input(x).transpose(1, 2),  # [B, N, T, input]
+            clock.unsqueeze(1).expand(-1, nodes, -1, -1),  # [B, N, T, slot + day]
+            self.adaptive_embedding.transpose(0, 1).expand(batch, -1, -1, -1),  # [B, N, T, adaptive]
+        ]
+        z = torch.cat(parts, dim=-1)  # [B, N, T, D]
+        for layer in self.over_steps:
+            z = layer(z)  # [B, N, T, D]
+        z = z.transpose(1, 2)  # [B, T, N, D]
+        for layer in self.over_nodes:
+            z = layer(z)  # [B, T, N, D]
+        return z.transpose(1, 2).flatten(2)  # [B, N, T * D]
+
+    def head(self, h: Tensor) -> Tensor:
+        return self.unflatten(self.output(h))  # [B, H, N, O]

@@ -1,0 +1,48 @@
+"""Transformer layers whose attention runs over steps or over nodes."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Attention(nn.Module):
+    """softmax(q k' / sqrt(d)) v, each head by itself.
+
+    Shapes: q, k, v [.., heads, L, d] -> [.., heads, L, d]. Vaswani et al., 2017, arXiv:1706.03762, equation 1.
+    """
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        flat = [each.flatten(0, -4) for each in (q, k, v)]  # [rest, heads, L, d]: what the fused kernels take
+        return F.scaled_dot_product_attention(*flat).view(q.shape)  # [.., heads, L, d]
+
+
+class NodeAttention(Attention):
+    """Attention over the node axis."""
+
+
+class EncoderLayer(nn.Module):
+    """z = norm(x + dropout(W_o attend(x))) ; norm(z + dropout(W_2 relu(W_1 z))), attention over the last but one axis.
+
+    Queries, keys and values come from one product, and biases are used throughout; attention weights have no dropout.
+    ``over_nodes`` says that the axis is that of the nodes.
+    Shapes: x [.., L, D] -> [.., L, D]. Vaswani et al., 2017, arXiv:1706.03762, with the norm behind the sum.
+    """
+
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float, *, over_nodes: bool):
+        super().__init__()
+        self.heads = heads
+        self.attention = NodeAttention() if over_nodes else Attention()
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.first = nn.Linear(width, hidden)
+        self.second = nn.Linear(hidden, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).transpose(-4, -2).unbind(-3)  # [.., heads, L, d] each
+        attended = self.attention(q, k, v).transpose(-3, -2).flatten(-2)  # [.., L, D]
+        z = self.norm1(x + self.dropout(self.out(attended)))  # [.., L, D]
+        return self.norm2(z + self.dropout(self.second(self.first(z).relu())))  # [.., L, D]
