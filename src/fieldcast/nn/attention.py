@@ -13,8 +13,9 @@ class Attention(nn.Module):
     """
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        flat = [each.flatten(0, -4) for each in (q, k, v)]  # [rest, heads, L, d]: what the fused kernels take
-        return F.scaled_dot_product_attention(*flat).view(q.shape)  # [.., heads, L, d]
+        shape = q.shape
+        q, k, v = (each.flatten(0, -4) for each in (q, k, v))  # [rest, heads, L, d]: what the fused kernels take
+        return F.scaled_dot_product_attention(q, k, v).view(shape)  # [.., heads, L, d]
 
 
 class NodeAttention(Attention):
