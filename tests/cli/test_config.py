@@ -39,6 +39,18 @@ def saved(out: str) -> dict[str, Any]:
     return yaml.safe_load(Path(out, "config.yaml").read_text())
 
 
+def test_a_recipe_is_what_is_not_given(place: Path) -> None:
+    """The command line comes before it; the run's configuration holds what it was."""
+    words = ["--data", "tiny.csv", *TINY, "--backbone", "agcrn", "--backbone.width", 4, "--recipe", "official"]
+    assert fieldcast("train", *words, "--out", "a").code == 0
+    found = saved("a")
+    assert (found["learning_rate"], found["clip_norm"], found["patience"]) == (3e-3, 0.0, 15)
+    assert (found["batch_size"], found["max_epochs"]) == (128, 1), "given on the command line"
+    assert found["backbone"]["calendar_inputs"] is False and found["backbone"]["width"] == 4
+    assert "did you mean 'official'" in refused("train", *words[:-1], "oficial", "--out", "b")
+    assert "it has none" in refused("train", "--data", "tiny.csv", "--recipe", "official", "--out", "b")
+
+
 def test_the_config_of_a_run_is_the_run_again(place: Path) -> None:
     words = [
         "--data",

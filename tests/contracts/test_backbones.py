@@ -12,6 +12,8 @@ import torch
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.registry import BACKBONES
 from fieldcast.forecaster import create, export
+from fieldcast.training import TrainingOptions
+from fieldcast.workflows.options import settings
 from tests.contracts import checks, store
 from tests.contracts.cases import ODD, Sizes, Subject
 
@@ -49,6 +51,15 @@ def test_gradients_reach_every_parameter(name: str) -> None:
 def test_what_the_public_versions_never_use_asks_for_no_gradient(name: str) -> None:
     """Several processes would wait for it."""
     checks.trains_every_parameter(Subject(name, hyper=(("legacy_params", True),)))
+
+
+@pytest.mark.parametrize(("name", "recipe"), [(name, each) for name in NAMES for each in CLASSES[name].recipes])
+def test_a_recipe_holds_settings_that_exist(name: str, recipe: str) -> None:
+    found = CLASSES[name].recipe(recipe)
+    settings(TrainingOptions, found.training, recipe)
+    assert found.source
+    Subject(name, hyper=tuple(found.hyper.items())).build()
+    checks.refused(CLASSES[name].recipe, f"{recipe}x", match=f"did you mean '{recipe}'")
 
 
 @pytest.mark.parametrize("name", those(trainable=False))

@@ -156,6 +156,14 @@ def test_a_share_of_the_runs_and_their_order(place: Path) -> None:
         run_experiment(path, results, data, progress=False, backbones=["sitd"])
 
 
+def test_a_recipe_stands_between_the_shared_settings_and_its_own(place: Path) -> None:
+    given = {"recipe": "official", "training": {"batch_size": 2}, "width": 3}
+    (place / "own.yaml").write_text(yaml.safe_dump({**TABLE, "backbones": {"agcrn": given}, "baselines": []}))
+    job = read_experiment(place / "own.yaml").jobs[0]
+    assert job.hyper == {"calendar_inputs": False, "width": 3}
+    assert (job.training["learning_rate"], job.training["patience"], job.training["batch_size"]) == (3e-3, 15, 2)
+
+
 def test_a_graph_is_a_setting_of_the_backbones_that_need_one(place: Path) -> None:
     table = yaml.safe_load((place / "tiny.yaml").read_text())
     table["datasets"] = [{"name": "a.csv", "windows": {"graph": "correlation:2"}}]

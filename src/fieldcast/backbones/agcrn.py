@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Context
-from fieldcast.core.module import require
+from fieldcast.core.module import Recipe, require
 from fieldcast.core.spec import Spec
 from fieldcast.nn.adaptive import AdaptiveAdjacency
 from fieldcast.nn.calendar import with_clock
@@ -33,6 +33,17 @@ class AGCRN(Backbone):
     predictor_layers = ("output",)
     cost = "N^2"
     paper = "Bai et al., NeurIPS 2020, arXiv:2007.02842"
+    recipes = {
+        "official": Recipe(
+            "the authors' code; their loss is that of real units, missing readings included",
+            {"max_epochs": 100, "batch_size": 64, "learning_rate": 3e-3, "clip_norm": 0.0, "patience": 15},
+            {"calendar_inputs": False},
+        ),
+        "largest": Recipe(
+            "Liu et al., NeurIPS 2023, arXiv:2306.08259",
+            {"max_epochs": 100, "batch_size": 64, "learning_rate": 1e-3, "patience": 30},
+        ),
+    }
 
     def __init__(
         self, spec: Spec, width: int = 64, layers: int = 2, embedding_width: int = 10, order: int = 2,

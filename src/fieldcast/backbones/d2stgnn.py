@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Context
-from fieldcast.core.module import require
+from fieldcast.core.module import Recipe, require
 from fieldcast.core.spec import Spec
 from fieldcast.errors import FieldcastError
 from fieldcast.nn.adaptive import AdaptiveAdjacency, NodeSoftmax
@@ -47,6 +47,22 @@ class D2STGNN(Backbone):
     predictor_layers = ("end1", "end2")
     cost = "N^2"
     paper = "Shao et al., PVLDB 2022, arXiv:2206.09112"
+    recipes = {
+        name: Recipe(
+            f"the authors' code for {data}, without its curriculum; flows are scaled otherwise there",
+            {
+                "max_epochs": epochs, "batch_size": batch, "learning_rate": 2e-3, "weight_decay": 1e-5,
+                "schedule": "multistep", "milestones": milestones, "gamma": 0.5, "patience": 100,
+            },
+            {"embedding_width": width},
+        )
+        for name, data, width, batch, milestones, epochs in (
+            ("official", "METR-LA", 10, 32, [1, 30, 38, 46, 54, 62, 70, 80], 80),
+            ("pems_bay", "PEMS-BAY", 12, 32, [1, 30, 38, 46, 54, 62, 70, 80], 80),
+            ("pems04", "PEMS04", 12, 32, [1, 30, 38, 46, 54, 200], 300),
+            ("pems08", "PEMS08", 10, 16, [1, 30, 38, 46, 54, 200], 300),
+        )
+    }  # fmt: skip
 
     walks: Tensor
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Context
-from fieldcast.core.module import require
+from fieldcast.core.module import Recipe, require
 from fieldcast.core.spec import Spec
 from fieldcast.nn.calendar import with_clock
 from fieldcast.nn.graph import Supports, diffusion_terms
@@ -38,6 +38,15 @@ class DCRNN(Backbone):
     predictor_layers = ("projection",)
     cost = "edges"
     paper = "Li et al., ICLR 2018, arXiv:1707.01926"
+    recipes = {
+        "official": Recipe(
+            "the authors' code; they read time of day alone besides the target, and Adam's epsilon is 1e-3",
+            {
+                "max_epochs": 100, "batch_size": 64, "learning_rate": 1e-2, "schedule": "multistep",
+                "milestones": [20, 30, 40, 50], "gamma": 0.1, "patience": 50,
+            },
+        ),
+    }  # fmt: skip
 
     def __init__(
         self, spec: Spec, hidden: int = 64, layers: int = 2, order: int = 2, sampling_decay: float = 2000.0,

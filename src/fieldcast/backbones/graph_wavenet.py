@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Context
-from fieldcast.core.module import require
+from fieldcast.core.module import Recipe, require
 from fieldcast.core.spec import Spec
 from fieldcast.nn.adaptive import AdaptiveAdjacency
 from fieldcast.nn.calendar import with_clock
@@ -42,6 +42,19 @@ class GraphWaveNet(Backbone):
     predictor_layers = ("end1", "end2")
     cost = "N^2"
     paper = "Wu et al., IJCAI 2019, arXiv:1906.00121"
+    recipes = {
+        "official": Recipe(
+            "the authors' code; they read time of day alone besides the target",
+            {"max_epochs": 100, "batch_size": 64, "learning_rate": 1e-3, "weight_decay": 1e-4, "patience": 0},
+        ),
+        "basicts": Recipe(
+            "BasicTS, arXiv:2310.06119",
+            {
+                "max_epochs": 100, "batch_size": 16, "learning_rate": 2e-3, "weight_decay": 1e-4,
+                "schedule": "multistep", "milestones": [1, 50], "gamma": 0.5, "patience": 0,
+            },
+        ),
+    }  # fmt: skip
 
     def __init__(
         self, spec: Spec, width: int = 32, skip_width: int = 256, end_width: int = 512, dropout: float = 0.3,

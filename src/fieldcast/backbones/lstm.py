@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Context
-from fieldcast.core.module import require
+from fieldcast.core.module import Recipe, require
 from fieldcast.core.spec import Spec
 from fieldcast.nn.calendar import with_clock
 
@@ -27,6 +27,12 @@ class LSTM(Backbone):
     predictor_layers = ("end1", "end2")
     uses_future = True
     paper = "Hochreiter & Schmidhuber 1997; as in Liu et al., NeurIPS 2023, arXiv:2306.08259"
+    recipes = {
+        "largest": Recipe(
+            "Liu et al., NeurIPS 2023, arXiv:2306.08259",
+            {"max_epochs": 100, "batch_size": 64, "learning_rate": 1e-3, "weight_decay": 1e-4, "patience": 30},
+        ),
+    }
 
     def __init__(
         self, spec: Spec, width: int = 64, layers: int = 2, input_width: int = 32, end_width: int = 512,

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Context
-from fieldcast.core.module import require
+from fieldcast.core.module import Recipe, require
 from fieldcast.core.spec import Spec
 from fieldcast.errors import FieldcastError
 from fieldcast.nn.attention import EncoderLayer
@@ -31,6 +31,23 @@ class STAEformer(Backbone):
     predictor_layers = ("output",)
     cost = "N^2"
     paper = "Liu et al., CIKM 2023, arXiv:2308.10425"
+    recipes = {
+        name: Recipe(
+            f"the authors' code for {data}; on flows their loss is Huber's in real units, where it is all but the MAE",
+            {
+                "max_epochs": epochs, "batch_size": 16, "learning_rate": 1e-3, "weight_decay": decay,
+                "schedule": "multistep", "milestones": milestones, "gamma": 0.1, "clip_norm": 0.0, "patience": patience,
+            },
+        )
+        for name, data, decay, milestones, patience, epochs in (
+            ("official", "METR-LA", 3e-4, [20, 30], 30, 200),
+            ("pems_bay", "PEMS-BAY", 1e-4, [10, 30], 20, 300),
+            ("pems03", "PEMS03", 5e-4, [15, 30, 40], 20, 300),
+            ("pems04", "PEMS04", 5e-4, [15, 30, 50], 20, 300),
+            ("pems07", "PEMS07", 1e-3, [15, 35, 50], 20, 300),
+            ("pems08", "PEMS08", 1.5e-3, [25, 45, 65], 30, 300),
+        )
+    }  # fmt: skip
 
     def __init__(
         self, spec: Spec, input_width: int = 24, slot_width: int = 24, day_width: int = 24, adaptive_width: int = 80,

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Context
+from fieldcast.core.module import Recipe
 from fieldcast.core.spec import Spec
 from fieldcast.nn.calendar import with_clock
 from fieldcast.nn.graph import Support, chebyshev_terms
@@ -40,6 +41,15 @@ class STGCN(Backbone):
     predictor_layers = ("fc1", "fc2")
     cost = "edges"
     paper = "Yu et al., IJCAI 2018, arXiv:1709.04875"
+    recipes = {
+        "largest": Recipe(
+            "Liu et al., NeurIPS 2023, arXiv:2306.08259",
+            {
+                "max_epochs": 100, "batch_size": 64, "learning_rate": 1e-3, "weight_decay": 5e-4, "schedule": "step",
+                "step_size": 10, "gamma": 0.95, "clip_norm": 0.0, "patience": 30,
+            },
+        ),
+    }  # fmt: skip
     per_node = {
         f"{norm}.{part}": (0,)
         for norm in ("blocks.0.norm", "blocks.1.norm", "norm")

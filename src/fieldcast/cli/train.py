@@ -9,10 +9,11 @@ from fieldcast.cli.output import Output
 from fieldcast.cli.parsing import Options, read_config, take
 from fieldcast.errors import FieldcastError
 
-_NOT_SETTINGS = ("backbone", "out", "config", "plugin", "resume", "quiet", "json")
+_NOT_SETTINGS = ("backbone", "recipe", "out", "config", "plugin", "resume", "quiet", "json")
 
 
 def run(argv: Sequence[str]) -> None:
+    from fieldcast.core.backbone import Backbone
     from fieldcast.core.registry import BACKBONES
     from fieldcast.training import TrainingOptions
     from fieldcast.workflows.board import CONFIG, board_table
@@ -34,6 +35,11 @@ def run(argv: Sequence[str]) -> None:
     if chosen != named:
         model = {}  # the file's settings are those of another backbone
     backbone = BACKBONES.get(chosen)
+    assert issubclass(backbone, Backbone)
+    recipes, argv = take(argv, "recipe")
+    if recipes:  # what the file and the command line say comes before it
+        recipe = backbone.recipe(recipes[-1])
+        config, model = {**recipe.training, **config}, {**recipe.hyper, **model}
 
     options = Options("train", f"Train a backbone (now {chosen}), score it beside simple baselines, save it.")
     options.add(ReadingsOptions)
@@ -42,13 +48,14 @@ def run(argv: Sequence[str]) -> None:
     options.add(TrainingOptions)
     options.option("seeds", list[int], [0], "seeds, one training run each", many=True)
     options.option("baselines", list[str], list(BASELINES), "baselines to score beside it", many=True)
+    options.option("recipe", str, None, f"settings as published: {', '.join(backbone.recipes) or 'there are none'}")
     options.option("out", str, None, "folder of the run")
     options.option("config", str, None, "YAML file with any of these settings, such as the config.yaml of a run")
     options.plugin()
     options.flag("resume", "go on with the run in --out where it was interrupted; its settings need not be given again")
     options.flag("quiet", "print nothing but errors")
     options.flag("json", "print the scores as JSON")
-    for forbidden in ("plugin", "config", "out"):
+    for forbidden in ("plugin", "config", "out", "recipe"):
         if forbidden in config:
             raise FieldcastError(f"a configuration file cannot set '{forbidden}': give it on the command line.")
     config |= {"backbone": model} if model else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +23,18 @@ class ParameterGroup:
     learning_rate: float | None = None
     weight_decay: float | None = None
     clip_norm: float | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings with which a model was published, by the names of our options; ``source`` says whose they are.
+
+    ``training`` are settings of training, ``hyper`` those of the model itself.
+    """
+
+    source: str
+    training: Mapping[str, Any]
+    hyper: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Configured(nn.Module):

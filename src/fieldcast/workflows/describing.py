@@ -86,7 +86,7 @@ def describe_models() -> list[dict[str, Any]]:
             "name": name, "fitted": "trained" if cls.trainable else "solved",
             "parameters": _parameters(cls, 207) if not needs or needs == ["graph"] else None,
             "needs": ", ".join(needs) or "-", "unseen sensors": "yes" if cls.unseen_nodes else "no", "cost": cls.cost,
-            "paper": cls.paper,
+            "recipes": ", ".join(cls.recipes) or "-", "paper": cls.paper,
         })  # fmt: skip
     return models
 

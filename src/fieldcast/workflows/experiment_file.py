@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fieldcast.core.backbone import Backbone
+from fieldcast.core.module import Recipe
 from fieldcast.core.registry import BACKBONES
 from fieldcast.data.plain import Unreadable, read_plain
 from fieldcast.errors import FieldcastError
@@ -98,8 +100,11 @@ def read_experiment(path: str | Path) -> Experiment:
             if not isinstance(given or {}, dict) or not isinstance((given or {}).get("training", {}), dict):
                 raise FieldcastError(f"{path} gives the backbone '{backbone}' {given!r}: give a table of settings.")
             own = dict(given or {})
-            mine = {**training, **own.pop("training", {})}
             cls = BACKBONES.get(backbone)
+            assert issubclass(cls, Backbone)
+            published = cls.recipe(str(own.pop("recipe"))) if "recipe" in own else Recipe("", {})
+            mine = {**training, **published.training, **own.pop("training", {})}
+            own = {**published.hyper, **own}
             trainable = bool(getattr(cls, "trainable", True))
             needs_graph = bool(getattr(cls, "needs_graph", False))
             _check_settings(path, windows, mine)
