@@ -67,3 +67,18 @@ def test_a_short_look_back_is_one_with_zeros_before() -> None:
     first, second = (stirred("graph_wavenet", form, calendar_inputs=False, **SMALL) for form in (short, long))
     with torch.no_grad():
         torch.testing.assert_close(first(x, ctx), second(padded, ctx), rtol=0, atol=1e-12)
+
+
+def test_all_links_are_the_whole_graph_and_few_are_its_strongest() -> None:
+    form = over_ring(spec(6))
+    x, ctx = inputs(form)
+    whole, all_links, three = (stirred("graph_wavenet", form, links=links, **SMALL) for links in (None, 6, 3))
+    with torch.no_grad():
+        torch.testing.assert_close(all_links(x, ctx), whole(x, ctx), rtol=0, atol=1e-12)
+        positions, weights = three.adaptive(three.source, three.target)  # type: ignore[operator]
+        scores = (three.source @ three.target.T).relu()  # type: ignore[operator,union-attr]
+    assert positions.shape == weights.shape == (6, 3)
+    torch.testing.assert_close(weights, scores.gather(1, positions).softmax(dim=1), rtol=0, atol=1e-12)
+    assert bool((scores.gather(1, positions).amin(dim=1) >= scores.sort(dim=1).values[:, -3] - 1e-12).all())
+    three(x, ctx).sum().backward()
+    assert three.source.grad is not None and bool(three.source.grad.any())  # type: ignore[union-attr]

@@ -181,6 +181,26 @@ def compacts(subject: Subject, scaler: str = "channel") -> None:
     assert close(actual, expected), float((actual - expected).abs().max())
 
 
+def compiles(subject: Subject) -> None:
+    """``torch.compile`` takes it whole, once for all mini-batches of a size, in training and without gradients."""
+    from torch._dynamo import config, reset
+    from torch._dynamo.testing import CompileCounter
+
+    forecaster, batches = subject.build(), [subject.batch(count=4), subject.batch(count=4, part="train")]
+    reset()
+    with config.patch(allow_rnn=True):
+        counter = CompileCounter()
+        compiled = torch.compile(forecaster, fullgraph=True, backend=counter)
+        with torch.no_grad():
+            for batch in batches:
+                x, ctx = forecaster.prepare(batch)
+                assert close(compiled(x, ctx), forecaster(x, ctx))
+        assert counter.frame_count == 1, "compiled anew for a mini-batch of the same size"
+        x, ctx = forecaster.train().prepare(batches[0], teacher=True)
+        compiled(x, ctx).sum().backward()
+    reset()
+
+
 def grows(subject: Subject) -> None:
     """New nodes: rows are the mean (or zero), old rows stay, and old forecasts too where nodes do not mix."""
     forecaster, batch = subject.build(), subject.batch()

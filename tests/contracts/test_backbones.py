@@ -114,6 +114,12 @@ def test_export_with_a_dynamic_batch(name: str) -> None:
     checks.exports(Subject(name))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", those(trainable=True))
+def test_compilation(name: str) -> None:
+    checks.compiles(Subject(name))
+
+
 def test_what_cannot_be_exported_says_so() -> None:
     for name in those(exportable=False):
         checks.refused(export, Subject(name).build(), match="cannot be exported")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +74,7 @@ class DCRNN(Backbone):
     def encode(self, x: Tensor, ctx: Context) -> Tensor:
         if self.calendar_inputs:
             x = with_clock(x, ctx.calendar, self.calendar_sizes)  # [B, T, N, C + 2]
-        walks = self.walks.tensors()  # [N, N] each
+        walks = self.walks.maps(dim=-3)
         x = x.permute(1, 2, 0, 3)  # [T, N, B, C]
         state = x.new_zeros(*x.shape[1:3], self.hidden)  # [N, B, hidden]
         states = []
@@ -87,7 +88,7 @@ class DCRNN(Backbone):
             states.append(steps[-1])
         return self._decode(states, walks, ctx).transpose(0, 1).flatten(2)  # [B, N, H * O]
 
-    def _decode(self, states: list[Tensor], walks: list[Tensor], ctx: Context) -> Tensor:
+    def _decode(self, states: list[Tensor], walks: Sequence[Callable[[Tensor], Tensor]], ctx: Context) -> Tensor:
         """States [N, B, hidden], one a layer, to forecasts [N, B, H, O]."""
         y = states[0].new_zeros(*states[0].shape[:2], self.targets)  # [N, B, O]
         teacher = ctx.teacher if self.training else None  # [B, H, N, O]
@@ -124,16 +125,16 @@ class _Cell(nn.Module):
         self.gates = nn.Linear(terms * hidden, 2 * hidden, bias=False)
         self.candidate = nn.Linear(terms * hidden, hidden, bias=False)
 
-    def hear(self, x: Tensor, walks: list[Tensor]) -> Tensor:
+    def hear(self, x: Tensor, walks: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
         """What the inputs say to gates and candidate, of one step or of all: [.., N, B, C] -> [.., N, B, 3 hidden]."""
         return self.input(self._diffuse(x, walks))  # [.., N, B, 3 hidden]
 
-    def forward(self, said: Tensor, state: Tensor, walks: list[Tensor]) -> Tensor:
+    def forward(self, said: Tensor, state: Tensor, walks: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
         to_gates, to_candidate = said.split([2 * state.shape[-1], state.shape[-1]], dim=-1)
         r, u = (to_gates + self.gates(self._diffuse(state, walks))).sigmoid().chunk(2, dim=-1)  # [N, B, hidden] each
         c = (to_candidate + self.candidate(self._diffuse(r * state, walks))).tanh()  # [N, B, hidden]
         return u * state + (1 - u) * c  # [N, B, hidden]
 
-    def _diffuse(self, v: Tensor, walks: list[Tensor]) -> Tensor:
+    def _diffuse(self, v: Tensor, walks: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
         """[v | S v | S^2 v | ..] for every walk: [.., N, B, D] -> [.., N, B, terms D]."""
-        return torch.cat(list(diffusion_terms(walks, v, self.order, dim=-3)), dim=-1)
+        return torch.cat(list(diffusion_terms(walks, v, self.order)), dim=-1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +14,9 @@ from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Context
 from fieldcast.core.module import Recipe, require
 from fieldcast.core.spec import Spec
-from fieldcast.nn.adaptive import AdaptiveAdjacency
+from fieldcast.nn.adaptive import AdaptiveAdjacency, StrongestLinks, send
 from fieldcast.nn.calendar import with_clock
-from fieldcast.nn.graph import Supports, diffusion_terms
+from fieldcast.nn.graph import Supports, apply, diffusion_terms
 
 _DILATIONS = (1, 2)  # of the two layers of a block; a kernel of two steps each
 _BLOCKS = 4
@@ -33,8 +35,8 @@ class GraphWaveNet(Backbone):
     left with zeros, the training mean. ``legacy_params`` keeps the last layer's diffusion, ``residual_maps`` besides
     the maps that the authors' version makes and never uses (300,984 and 309,432 parameters at N = 207, three channels).
 
-    Shapes: x [B, T, N, C] -> h [B, N, 256]; inside [T, N, B, C], so that steps are slices and nodes rows. Cost: N^2
-    (edges without ``adaptive``, from 4,096 nodes on).
+    Shapes: x [B, T, N, C] -> h [B, N, 256]; inside [T, N, B, C], so that steps are slices and nodes rows. Cost: N^2;
+    with ``links``, which keeps so many of each node's strongest learned links, edges and links from 4,096 nodes on.
     Source: Wu et al., IJCAI 2019, arXiv:1906.00121, equations 3 to 8.
     """
 
@@ -58,12 +60,14 @@ class GraphWaveNet(Backbone):
 
     def __init__(
         self, spec: Spec, width: int = 32, skip_width: int = 256, end_width: int = 512, dropout: float = 0.3,
-        adaptive: bool = True, embedding_width: int = 10, calendar_inputs: bool = True, legacy_params: bool = False,
-        residual_maps: bool = False, sparse: bool | None = None,
+        adaptive: bool = True, links: int | None = None, embedding_width: int = 10, calendar_inputs: bool = True,
+        legacy_params: bool = False, residual_maps: bool = False, sparse: bool | None = None,
     ):  # fmt: skip
         super().__init__(spec)
         assert spec.graph is not None
         sizes = {"width": width, "skip_width": skip_width, "end_width": end_width, "embedding_width": embedding_width}
+        if links is not None:
+            sizes["links"] = links
         for name, size in sizes.items():
             require(name, size, 1)
         require("dropout", dropout, 0, below=1)
@@ -74,7 +78,7 @@ class GraphWaveNet(Backbone):
         self.missing_steps = blocks * sum(_DILATIONS) + 1 - spec.lookback
         walks = spec.graph.supports("double_transition")
         self.walks = Supports([walk.T for walk in walks], sparse=sparse)  # [N, N] each
-        self.adaptive = AdaptiveAdjacency() if adaptive else None
+        self.adaptive = None if not adaptive else AdaptiveAdjacency() if links is None else StrongestLinks(links)
         if adaptive:
             self.source = nn.Parameter(torch.randn(spec.nodes, embedding_width))  # [N, d], E_1
             self.target = nn.Parameter(torch.randn(spec.nodes, embedding_width))  # [N, d], E_2
@@ -99,12 +103,14 @@ class GraphWaveNet(Backbone):
             x = with_clock(x, ctx.calendar, self.calendar_sizes)  # [B, T, N, C + 2]
         x = F.pad(x.permute(1, 2, 0, 3), (0, 0, 0, 0, 0, 0, self.missing_steps, 0))  # [reach, N, B, C]
         x = self.start(x)  # [reach, N, B, width]
-        supports = self.walks.tensors()  # [N, N] each
-        if self.adaptive is not None:
-            supports.append(self.adaptive(self.source, self.target).T)  # [N, N]
+        maps = self.walks.maps(dim=1)
+        if isinstance(self.adaptive, StrongestLinks):
+            maps.append(partial(send, *self.adaptive(self.source, self.target), dim=1))
+        elif self.adaptive is not None:
+            maps.append(partial(apply, self.adaptive(self.source, self.target).T, dim=1))
         skip = x.new_zeros(())
         for layer in self.layers:
-            x, said = layer(x, supports)  # [steps - d, N, B, width], [N, B, skip]
+            x, said = layer(x, maps)  # [steps - d, N, B, width], [N, B, skip]
             skip = skip + said  # [N, B, skip]
         return skip.relu().transpose(0, 1)  # [B, N, skip]
 
@@ -127,7 +133,7 @@ class _Layer(nn.Module):
             self.diffusion = nn.Linear((1 + _POWERS * supports) * width, width).requires_grad_(goes_on)
             self.norm = nn.BatchNorm1d(width).requires_grad_(goes_on)
 
-    def forward(self, x: Tensor, supports: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, maps: Sequence[Callable[[Tensor], Tensor]]) -> tuple[Tensor, Tensor]:
         if not self.goes_on:  # only its last step is asked for
             x = x[-1 - self.dilation :]  # [dilation + 1, N, B, width]
         earlier, later = x[: -self.dilation], x[self.dilation :]  # [steps, N, B, width] each
@@ -139,7 +145,7 @@ class _Layer(nn.Module):
         if not self.goes_on:
             return x, said
         weights = self.diffusion.weight.split(x.shape[-1], dim=1)  # [width, width] each
-        terms = diffusion_terms(supports, x, _POWERS, dim=1)  # [steps, N, B, width] each
+        terms = diffusion_terms(maps, x, _POWERS)  # [steps, N, B, width] each
         out = F.linear(next(terms), weights[0], self.diffusion.bias)  # [steps, N, B, width]
         for term, weight in zip(terms, weights[1:], strict=True):
             out = _add_map(out, term, weight)  # [steps, N, B, width]

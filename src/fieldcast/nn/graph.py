@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -57,9 +58,9 @@ class Supports(nn.ModuleList):
     def __init__(self, supports: Iterable[Matrix] = (), *, sparse: bool | None = None):
         super().__init__(Support(support, sparse=sparse) for support in supports)
 
-    def tensors(self) -> list[Tensor]:
-        """Each S [N, N], dense or sparse CSR."""
-        return [support.tensor() for support in self if isinstance(support, Support)]
+    def maps(self, dim: int = -2) -> list[Callable[[Tensor], Tensor]]:
+        """Each as a map of a signal whose nodes stand at ``dim``."""
+        return [partial(apply, support.tensor(), dim=dim) for support in self if isinstance(support, Support)]
 
 
 def to_tensor(support: Matrix, *, dense: bool = True) -> Tensor:
@@ -106,16 +107,16 @@ def chebyshev_terms(scaled_laplacian: Tensor, x: Tensor, order: int, dim: int = 
     return terms
 
 
-def diffusion_terms(supports: Iterable[Tensor], x: Tensor, order: int, dim: int = -2) -> Iterator[Tensor]:
-    """x, then S x, S^2 x, .., S^order x for each support S in turn: each of the shape of x.
+def diffusion_terms(maps: Iterable[Callable[[Tensor], Tensor]], x: Tensor, order: int) -> Iterator[Tensor]:
+    """x, then S x, S^2 x, .., S^order x for each map S in turn: each of the shape of x.
 
     The terms of a diffusion convolution, Li et al., ICLR 2018, arXiv:1707.01926, equation 2.
     """
     yield x
-    for support in supports:
+    for apply_once in maps:
         term = x
         for _ in range(order):
-            term = apply(support, term, dim)
+            term = apply_once(term)
             yield term
 
 

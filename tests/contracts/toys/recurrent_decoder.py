@@ -57,8 +57,9 @@ class RecurrentDecoder(Backbone):
             state = self.decoder(said, state, walks)  # [B, N, hidden]
             said = self.projection(state)  # [B, N, O]
             steps.append(said)
-            if self.training and ctx.teacher is not None and float(torch.rand(())) < self._truth_share(ctx):
-                said = ctx.teacher[:, step]  # [B, N, O]
+            if self.training and ctx.teacher is not None:
+                told = torch.rand((), device=x.device) < self._truth_share(ctx)
+                said = torch.where(told, ctx.teacher[:, step], said)  # [B, N, O]
         return torch.stack(steps, dim=2).flatten(2)  # [B, N, H * O]
 
     def head(self, h: Tensor) -> Tensor:
