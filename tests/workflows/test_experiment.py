@@ -156,6 +156,22 @@ def test_a_share_of_the_runs_and_their_order(place: Path) -> None:
         run_experiment(path, results, data, progress=False, backbones=["sitd"])
 
 
+def test_a_dataset_may_have_its_own_backbones_and_a_backbone_its_own_seeds(place: Path) -> None:
+    datasets = [
+        {"name": "a.csv", "backbones": {"lstm": {"width": 5, "seeds": [1]}}},
+        {"name": "b.csv", "backbones": ["stid"]},
+        {"name": "c.csv"},
+    ]
+    table = {**TABLE, "datasets": datasets, "backbones": {"stid": {}, "lstm": {"width": 4}}, "baselines": []}
+    (place / "own.yaml").write_text(yaml.safe_dump(table, sort_keys=False))
+    found = [(job.dataset, job.backbone, job.seed, dict(job.hyper)) for job in read_experiment(place / "own.yaml").jobs]
+    assert found == [
+        ("a.csv", "lstm", 1, {"width": 5}), ("b.csv", "stid", 0, {}), ("b.csv", "stid", 1, {}),
+        ("c.csv", "stid", 0, {}), ("c.csv", "stid", 1, {}), ("c.csv", "lstm", 0, {"width": 4}),
+        ("c.csv", "lstm", 1, {"width": 4}),
+    ]  # fmt: skip
+
+
 def test_a_recipe_stands_between_the_shared_settings_and_its_own(place: Path) -> None:
     given = {"recipe": "official", "training": {"batch_size": 2}, "width": 3}
     (place / "own.yaml").write_text(yaml.safe_dump({**TABLE, "backbones": {"agcrn": given}, "baselines": []}))
@@ -193,6 +209,8 @@ def test_all_channels(place: Path) -> None:
         ({"seeds": None}, "lacks 'seeds'"),
         ({"datasets": None}, "lacks 'datasets'"),
         ({"backbones": {"stdi": {}}}, "did you mean 'stid'"),
+        ({"datasets": [{"name": "a.csv", "backbones": ["stdi"]}]}, r"did you mean 'stid'.*none of its backbones"),
+        ({"backbones": {"stid": {"seeds": [-1]}}}, "gives 'stid' the seeds"),
         ({"baselines": ["lastvalue"]}, "did you mean 'last_value'"),
         ({"published": [{"model": "a"}]}, "lacks 'dataset'"),
         ({"published": [{**PAPER, "mae": 1}]}, "unknown key 'mae'"),

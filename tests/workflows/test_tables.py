@@ -104,6 +104,16 @@ def test_differences_are_paired_by_day(lines: list[dict[str, Any]]) -> None:
     assert any(f"{size:+.3f}" in line for line in row), (size, row)
 
 
+def test_models_with_other_seeds_are_paired_over_those_that_both_have(lines: list[dict[str, Any]]) -> None:
+    stid = [line for line in lines if (line["dataset"], line["backbone"]) == ("a.csv", "stid")]
+    once = [{**line, "backbone": "lstm"} for line in stid[1:]]
+    text = as_markdown(TINY, [*stid, *once]).split("difference of the pooled MAE")[1]
+    row = next(line for line in text.splitlines() if line.startswith("| lstm"))
+    assert "+0.000" in row, "the same run as the reference's of that seed"
+    with pytest.raises(FieldcastError, match="other seeds"):
+        as_markdown(TINY, [*stid[:1], *once])
+
+
 def test_a_model_with_a_seed_that_failed_has_a_note_and_no_mean(lines: list[dict[str, Any]]) -> None:
     failed = [
         {key: value for key, value in line.items() if key != "scores"} | {"note": "the loss is not finite."}

@@ -14,11 +14,12 @@ from fieldcast.core.backbone import Backbone
 from fieldcast.core.module import Recipe
 from fieldcast.core.registry import BACKBONES
 from fieldcast.data.plain import Unreadable, read_plain
-from fieldcast.errors import FieldcastError
+from fieldcast.errors import FieldcastError, did_you_mean
 from fieldcast.training import TrainingOptions
 from fieldcast.workflows.options import BASELINES, WindowOptions, settings
 
 _KEYS = ("name", "data", "datasets", "backbones", "baselines", "seeds", "training", "windows", "published", "note")
+_SEEDS = "a list of whole numbers, each once, none negative"
 _PUBLISHED = ("model", "dataset", "horizon", "average", "MAE", "RMSE", "MAPE", "source", "differs")
 
 
@@ -96,10 +97,9 @@ def read_experiment(path: str | Path) -> Experiment:
         name, windows = dataset["name"], {**table.get("windows", {}), **dataset.get("windows", {})}
         training = {**table.get("training", {}), **dataset.get("training", {})}
         baselines = {baseline: {} for baseline in table.get("baselines", BASELINES)}
-        for backbone, given in {**baselines, **table["backbones"]}.items():
-            if not isinstance(given or {}, dict) or not isinstance((given or {}).get("training", {}), dict):
-                raise FieldcastError(f"{path} gives the backbone '{backbone}' {given!r}: give a table of settings.")
-            own = dict(given or {})
+        for backbone, given in {**baselines, **_backbones(path, table, dataset)}.items():
+            own = dict(given)
+            seeds = own.pop("seeds", table["seeds"])
             cls = BACKBONES.get(backbone)
             assert issubclass(cls, Backbone)
             published = cls.recipe(str(own.pop("recipe"))) if "recipe" in own else Recipe("", {})
@@ -109,7 +109,7 @@ def read_experiment(path: str | Path) -> Experiment:
             needs_graph = bool(getattr(cls, "needs_graph", False))
             _check_settings(path, windows, mine)
             seen = {key: value for key, value in windows.items() if key != "graph" or needs_graph}
-            for seed in table["seeds"] if trainable else table["seeds"][:1]:
+            for seed in seeds if trainable else seeds[:1]:
                 jobs.append(Job(name, seen, backbone, own, mine if trainable else {}, seed))
     published = tuple(_published(path, each) for each in table.get("published", []))
     known = {(job.dataset, job.windows.get("horizon", 12)) for job in jobs}
@@ -122,28 +122,52 @@ def read_experiment(path: str | Path) -> Experiment:
     return Experiment(table["name"], tuple(jobs), published)
 
 
+def _backbones(path: str | Path, table: Mapping[str, Any], dataset: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The backbones of a dataset with their settings: all of the file's, or those that the dataset names.
+
+    What the dataset says of one comes before what the file says. Beside settings of its own a backbone may have
+    ``training``, a ``recipe``, and ``seeds`` where they are others.
+    """
+    shared = table["backbones"]
+    named = dataset.get("backbones", list(shared))
+    chosen = {}
+    for name, more in (named if isinstance(named, dict) else dict.fromkeys(named)).items():
+        if name not in shared:
+            near = did_you_mean(name, shared)
+            raise FieldcastError(f"{path} names '{name}' for {dataset['name']}{near}, which is none of its backbones.")
+        for given in (shared[name], more):
+            if not isinstance(given or {}, dict) or not isinstance((given or {}).get("training", {}), dict):
+                raise FieldcastError(f"{path} gives the backbone '{name}' {given!r}: give a table of settings.")
+        chosen[name] = {**(shared[name] or {}), **(more or {})}
+        if not _are_seeds(chosen[name].get("seeds", table["seeds"])):
+            raise FieldcastError(f"{path} gives '{name}' the seeds {chosen[name]['seeds']!r}: give {_SEEDS}.")
+    return chosen
+
+
+def _are_seeds(value: Any) -> bool:
+    whole = isinstance(value, list) and value and all(type(each) is int and 0 <= each < 2**63 for each in value)
+    return bool(whole) and len(set(value)) == len(value)
+
+
 def _check_kinds(path: str | Path, table: Mapping[str, Any]) -> None:
     """Refuse values of the wrong kind, in the order in which they are read."""
 
     def texts(value: Any) -> bool:
         return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
-    def seeds(value: Any) -> bool:
-        whole = isinstance(value, list) and value and all(type(each) is int and 0 <= each < 2**63 for each in value)
-        return bool(whole) and len(set(value)) == len(value)
-
     def datasets(value: Any) -> bool:
         return isinstance(value, list) and all(
             isinstance(each, dict) and isinstance(each.get("name"), str)
-            and set(each) <= {"name", "windows", "training"}
+            and set(each) <= {"name", "windows", "training", "backbones"}
+            and (texts(each.get("backbones", [])) or isinstance(each["backbones"], dict))
             and all(isinstance(each.get(part, {}), dict) for part in ("windows", "training"))
             for each in value
         )  # fmt: skip
 
     kinds: dict[str, tuple[Callable[[Any], bool], str]] = {
         "name": (_is_file_name, "a file name without folders"),
-        "seeds": (seeds, "a list of whole numbers, each once, none negative"),
-        "datasets": (datasets, "a list of tables with name and, if need be, windows and training"),
+        "seeds": (_are_seeds, _SEEDS),
+        "datasets": (datasets, "a list of tables with name and, if need be, windows, training and backbones"),
         "backbones": (lambda value: isinstance(value, dict) and texts(list(value)), "a table of backbones"),
         "baselines": (texts, "a list of names"),
         "windows": (lambda value: isinstance(value, dict), "a table"),

@@ -166,19 +166,22 @@ def _differences(lines: Sequence[Line], target: str) -> str:
 def _daily(runs: Sequence[Line], reference: Sequence[Line], target: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sums of errors of both by day and their counts, float64 [S, D, 1] each, seed beside the same seed.
 
-    A baseline, which is solved and has no seeds, stands against every seed of the other.
+    A baseline, which is solved and has no seeds, stands against every seed of the other; of two that were run with
+    other seeds those count that both have.
     """
     both = []
     for lines, other in ((runs, reference), (reference, runs)):
         by_seed = {line["seed"]: line["scores"]["channels"][target]["per_day"] for line in lines}
         seeds = [line["seed"] for line in (lines if _trainable(lines[0]["backbone"]) else other)]
         both.append({seed: by_seed.get(seed, next(iter(by_seed.values()))) for seed in seeds})
-    mine, theirs = both
-    first = next(iter(mine.values()))
-    alike = all(
-        each["day"] == first["day"] and each["count"] == first["count"] for part in both for each in part.values()
+    mine, theirs = ({seed: part[seed] for seed in sorted(both[0].keys() & both[1].keys())} for part in both)
+    first = next(iter(mine.values()), None)
+    alike = first is not None and all(
+        each["day"] == first["day"] and each["count"] == first["count"]
+        for part in (mine, theirs)
+        for each in part.values()
     )
-    if mine.keys() != theirs.keys() or not alike:
+    if not alike:
         raise FieldcastError(
             f"{runs[0]['backbone']} and {reference[0]['backbone']} on {runs[0]['dataset']} were scored on other seeds, "
             "days or cells: run both anew on the same data."
