@@ -22,7 +22,16 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.inspect import stringify_signature
 
+from fieldcast.core.module import Recipe
+
 _MARK = re.compile(r"^<!-- written: (\w+)(?: ([\w.]+))? -->$", re.MULTILINE)
+
+
+def _recipe(recipe: Recipe) -> str:
+    """The settings of a recipe in words, and whose they are."""
+    said = [f"{name.replace('_', '-')} {value}" for name, value in recipe.training.items()]
+    said += [f"backbone.{name.replace('_', '-')} {value}" for name, value in recipe.hyper.items()]
+    return f"{', '.join(said)} ({recipe.source})"
 
 
 def backbones() -> str:
@@ -48,6 +57,7 @@ def backbones() -> str:
             f"shortest look-back: {cls.min_lookback()}",
             f"cost grows with: {escaped(cost)}",
             f"parameters: {count if cls.trainable else 'none are trained'}",
+            *(f"recipe `{recipe}`: {_recipe(found)}" for recipe, found in cls.recipes.items()),
         ]
         sections.append(
             f"({name})=\n## {name}\n\n{docstring(cls)}\n\n**Paper:** {linked(cls.paper)}\n\n"

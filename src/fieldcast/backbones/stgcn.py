@@ -132,6 +132,7 @@ class _GatedConvolution(nn.Module):
             bias = bias + F.pad(self.align.bias, (0, width))  # [2 width]
         weight = weight + F.pad(tap, ((self.kernel - 1) * channels, 0, 0, width))  # [2 width, kernel C]
         taps = weight.unflatten(1, (self.kernel, channels)).transpose(1, 2).unsqueeze(-1)  # [2 width, C, kernel, 1]
+        taps = taps.contiguous()  # the gradient in float64 asks for it
         # [B, T, N, C] is an image of T x N with its channels last: no copy, and the kernels of the fastest library.
         pq = F.conv2d(x.permute(0, 3, 1, 2), taps, bias)  # [B, 2 width, steps, N]
         p, q = pq.permute(0, 2, 3, 1).chunk(2, dim=-1)  # [B, steps, N, width] each

@@ -1,0 +1,182 @@
+"""How many times as fast as plainly written ones our backbones are, at the size of METR-LA.
+
+python benchmarks/ratios.py [--backbones A B ...] [--nodes N] [--rounds K] [--threads T] [--out FILE]
+
+Two ratios, plain over ours, medians over paired rounds. *Same environment*: both in one process, in turn. *As shipped*:
+each in a fresh process, in turn, ours with what `fieldcast` sets by itself, the plain one with the system's defaults.
+Inference is a forward pass in eval mode without gradients; a step is zero_grad, forward, masked MAE, backward and Adam
+in training mode. Both read the same scaled mini-batch with its calendar channels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.plain import PLAIN  # noqa: E402
+
+from fieldcast.core.context import Context  # noqa: E402
+from fieldcast.data.files import write_atomically  # noqa: E402
+from fieldcast.evaluation.protocol import machine_record, version_record  # noqa: E402
+from fieldcast.nn.calendar import with_clock  # noqa: E402
+from fieldcast.workflows.bench import Size  # noqa: E402
+from fieldcast.workflows.bench.clock import environment, matmul_peak, milliseconds, summary  # noqa: E402
+from fieldcast.workflows.bench.subject import Subject  # noqa: E402
+
+BATCH = {"staeformer": 16, "d2stgnn": 16, "dcrnn": 16}  # others 64
+
+
+def forward_of(model: nn.Module, x: Tensor, ctx: Context, clock: bool, sizes: tuple[int, int]) -> Callable[[], Tensor]:
+    """A plain one's forward pass over what the fast one reads."""
+    steps = x.shape[1]
+    inputs = with_clock(x, ctx.calendar, sizes) if clock else x
+    if "slot" in model.forward.__code__.co_varnames[:4]:
+        slot, day = ctx.calendar[:, :steps, 0], ctx.calendar[:, :steps, 1]
+        return lambda: model(inputs, slot, day)
+    return lambda: model(inputs)
+
+
+class Pair:
+    """A backbone and its plain form on the same mini-batch; ``infer`` and ``step`` by ``ours`` or ``plain``."""
+
+    def __init__(self, name: str, nodes: int, only: str = ""):
+        size = Size(nodes=nodes, batch_size=BATCH.get(name, 64))
+        subject = Subject(name, size)
+        self.batch, self.forecaster = subject._batch, subject.forecaster
+        backbone = self.forecaster.backbone
+        x, ctx = self.forecaster.prepare(self.batch)
+        assert self.batch.y is not None and self.batch.y_observed is not None
+        self.y, self.observed = self.forecaster.rescale(self.batch.y), self.batch.y_observed
+        self.models: dict[str, nn.Module] = {"ours": backbone, "plain": PLAIN[name](deepcopy(backbone))}  # type: ignore[arg-type]
+        clock, sizes = bool(backbone.calendar_inputs), backbone.calendar_sizes  # type: ignore[arg-type]
+        self.forwards = {
+            "ours": lambda: backbone(x, ctx),
+            "plain": forward_of(self.models["plain"], x, ctx, clock, sizes),  # type: ignore[arg-type]
+        }
+        if only:  # nothing of the other lies about
+            for part in (self.models, self.forwards):
+                part.pop("plain" if only == "ours" else "ours")
+        self.optimisers = {which: torch.optim.Adam(model.parameters()) for which, model in self.models.items()}
+        self.flops = subject.flops() if not only else 0
+
+    def infer(self, which: str) -> None:
+        self.models[which].eval()
+        with torch.no_grad():
+            self.forwards[which]()
+
+    def step(self, which: str) -> None:
+        self.models[which].train()
+        self.optimisers[which].zero_grad()
+        error = (self.forwards[which]() - self.y).abs()
+        loss = torch.where(self.observed, error, 0.0).sum() / self.observed.sum()
+        loss.backward()
+        self.optimisers[which].step()
+
+
+def same(name: str, nodes: int, rounds: int, warm_up: int = 2) -> dict[str, Any]:
+    """Both in this process, in turn."""
+    pair, peak = Pair(name, nodes), matmul_peak("cpu")
+    found: dict[str, Any] = {"flops": pair.flops, "matmul_peak_gflops": round(peak, 1)}
+    for kind, work, times in (("inference", pair.infer, 1), ("step", pair.step, 3)):
+        spent: dict[str, list[float]] = {"ours": [], "plain": []}
+        for number in range(warm_up + rounds):
+            for which in spent:
+                took = milliseconds(partial(work, which), "cpu")
+                if number >= warm_up:
+                    spent[which].append(took)
+        ratios = [plain / ours for plain, ours in zip(spent["plain"], spent["ours"], strict=True)]
+        found[kind] = {
+            **{which: summary(each) for which, each in spent.items()},
+            "ratio": round(statistics.median(ratios), 3), "ratios": [round(ratio, 3) for ratio in ratios],
+            "percent_of_peak": round(100 * times * pair.flops / statistics.median(spent["ours"]) / 1e6 / peak, 1),
+        }  # fmt: skip
+    return found
+
+
+def alone(name: str, nodes: int, which: str, rounds: int = 3) -> dict[str, float]:
+    """One of the two in this process: medians of inference and step."""
+    pair = Pair(name, nodes, only=which)
+    found = {}
+    for kind, work in (("inference", pair.infer), ("step", pair.step)):
+        work(which)
+        found[kind] = statistics.median(milliseconds(partial(work, which), "cpu") for _ in range(rounds))
+    return found
+
+
+def shipped(name: str, nodes: int, rounds: int, threads: int) -> dict[str, Any]:
+    """Each in fresh processes, in turn."""
+    spent: dict[str, dict[str, list[float]]] = {kind: {"ours": [], "plain": []} for kind in ("inference", "step")}
+    for _ in range(rounds):
+        for which in ("ours", "plain"):
+            words = [sys.executable, __file__, "--alone", which, "--backbones", name, "--nodes", str(nodes)]
+            done = subprocess.run(
+                [*words, "--threads", str(threads)], capture_output=True, text=True, check=True, env=dict(os.environ)
+            )
+            for kind, took in json.loads(done.stdout).items():
+                spent[kind][which].append(took)
+    found = {}
+    for kind, both in spent.items():
+        ratios = [plain / ours for plain, ours in zip(both["plain"], both["ours"], strict=True)]
+        found[kind] = {
+            **{which: summary(each) for which, each in both.items()},
+            "ratio": round(statistics.median(ratios), 3), "ratios": [round(ratio, 3) for ratio in ratios],
+        }  # fmt: skip
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbones", nargs="+", default=list(PLAIN), choices=list(PLAIN))
+    parser.add_argument("--nodes", type=int, default=207)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--alone", choices=["ours", "plain"], help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    arguments = parser.parse_args(argv)
+    if arguments.alone == "ours":
+        from fieldcast.cli.__main__ import prepare_process
+
+        prepare_process()
+    torch.set_num_threads(arguments.threads)
+    if arguments.alone:
+        print(json.dumps(alone(arguments.backbones[0], arguments.nodes, arguments.alone)))
+        return
+    rows = []
+    for name in arguments.backbones:
+        row = {
+            "backbone": name, "batch_size": BATCH.get(name, 64),
+            "same_environment": same(name, arguments.nodes, arguments.rounds),
+            "as_shipped": shipped(name, arguments.nodes, arguments.rounds, arguments.threads),
+        }  # fmt: skip
+        rows.append(row)
+        line = {part: {kind: row[part][kind]["ratio"] for kind in ("inference", "step")} for part in list(row)[2:]}
+        print(name, line, file=sys.stderr)
+    result = {
+        "what": "plain over ours: how many times as fast ours is", "nodes": arguments.nodes, "backbones": rows,
+        "environment": environment("cpu"), "machine": machine_record(), "versions": version_record(),
+        "command": " ".join(["python benchmarks/ratios.py", *(sys.argv[1:] if argv is None else argv)]),
+    }  # fmt: skip
+    text = json.dumps(result, indent=1) + "\n"
+    if arguments.out:
+        write_atomically(arguments.out, text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()
