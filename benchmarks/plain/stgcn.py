@@ -42,7 +42,9 @@ class _Gated(nn.Module):
         channels = weight.shape[1] // kernel
         self.width, self.kernel, self.channels = len(weight) // 2, kernel, channels
         self.convolution = nn.Conv2d(channels, len(weight), (kernel, 1))
-        self.convolution.weight.data = weight.unflatten(1, (kernel, channels)).transpose(1, 2).unsqueeze(-1).contiguous()
+        self.convolution.weight.data = (
+            weight.unflatten(1, (kernel, channels)).transpose(1, 2).unsqueeze(-1).contiguous()
+        )
         self.convolution.bias.data = fast.linear.bias.detach().clone()
         self.align = _map(fast.align) if channels > self.width else None
 
