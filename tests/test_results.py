@@ -1,7 +1,8 @@
-"""The tables in the README, the docs and the experiments' results are those that their lines make."""
+"""The tables in the README, the docs and the results are those that their lines and figures make."""
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,8 @@ def test_the_tables_follow_from_the_lines(path: Path) -> None:
     assert pages, f"{path.stem} stands on no page"
     for page in pages:
         assert f"{mark}\n{summary}\n<!-- /scores {experiment.name} -->" in page.read_text(encoding="utf-8"), page
+
+
+def test_the_tables_of_cost_follow_from_the_figures() -> None:
+    made = runpy.run_path(str(ROOT / "benchmarks" / "table.py"))
+    assert made["PAGE"].read_text(encoding="utf-8") == made["page"]()

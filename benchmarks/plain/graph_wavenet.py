@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from benchmarks.plain.layers import convolution_1x1
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,23 +19,23 @@ class GraphWaveNet(nn.Module):
         self.missing_steps = fast.missing_steps
         self.walks = [walk.tensor().T.contiguous() for walk in fast.walks]  # [N, N] each
         self.source, self.target = nn.Parameter(fast.source.detach()), nn.Parameter(fast.target.detach().T.contiguous())
-        self.start = _map(fast.start)
+        self.start = convolution_1x1(fast.start)
         self.filters, self.gates, self.skips, self.mixes, self.norms = (nn.ModuleList() for _ in range(5))
         for layer in fast.layers:
             f, g = layer.gate.weight.detach().chunk(2)
             fb, gb = layer.gate.bias.detach().chunk(2)
             self.filters.append(_convolution(f, fb, layer.dilation))
             self.gates.append(_convolution(g, gb, layer.dilation))
-            self.skips.append(_map(layer.skip))
+            self.skips.append(convolution_1x1(layer.skip))
             width = len(f)
             mix = layer.diffusion if layer.goes_on else nn.Linear((1 + 2 * 3) * width, width).to(f.dtype)
-            self.mixes.append(_map(mix))
+            self.mixes.append(convolution_1x1(mix))
             norm = nn.BatchNorm2d(width).to(f.dtype)
             if layer.goes_on:
                 norm.load_state_dict(layer.norm.state_dict())
             self.norms.append(norm)
         self.dropout = fast.layers[0].dropout.p
-        self.end1, self.end2 = _map(fast.end1), _map(fast.end2)
+        self.end1, self.end2 = convolution_1x1(fast.end1), convolution_1x1(fast.end2)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.permute(0, 3, 2, 1)  # [B, C, N, T]
@@ -61,13 +62,6 @@ class GraphWaveNet(nn.Module):
         assert skip is not None
         y = self.end2(F.relu(self.end1(F.relu(skip))))  # [B, H * O, N, 1]
         return y.reshape(len(y), self.horizon, self.targets, -1).permute(0, 1, 3, 2)
-
-
-def _map(linear: nn.Linear) -> nn.Conv2d:
-    convolution = nn.Conv2d(linear.in_features, linear.out_features, (1, 1))
-    convolution.weight.data = linear.weight.detach()[:, :, None, None].clone()
-    convolution.bias.data = linear.bias.detach().clone()  # type: ignore[union-attr]
-    return convolution
 
 
 def _convolution(weight: Tensor, bias: Tensor, dilation: int) -> nn.Conv2d:

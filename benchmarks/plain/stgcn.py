@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from benchmarks.plain.layers import convolution_1x1
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -46,7 +47,7 @@ class _Gated(nn.Module):
             weight.unflatten(1, (kernel, channels)).transpose(1, 2).unsqueeze(-1).contiguous()
         )
         self.convolution.bias.data = fast.linear.bias.detach().clone()
-        self.align = _map(fast.align) if channels > self.width else None
+        self.align = convolution_1x1(fast.align) if channels > self.width else None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.align is not None:
@@ -67,7 +68,7 @@ class _Graph(nn.Module):
     def __init__(self, fast: nn.Module, gso: Tensor):
         super().__init__()
         self.gso = gso
-        self.align = _map(fast.align)
+        self.align = convolution_1x1(fast.align)
         width = fast.linear.out_features
         self.weight = nn.Parameter(fast.linear.weight.detach().unflatten(1, (3, width)).permute(1, 2, 0).contiguous())
         self.bias = nn.Parameter(fast.linear.bias.detach().clone())
@@ -80,13 +81,6 @@ class _Graph(nn.Module):
         stacked = torch.stack(terms, dim=2)
         out = torch.einsum("btkhi,kij->bthj", stacked, self.weight) + self.bias
         return out.permute(0, 3, 1, 2) + x
-
-
-def _map(linear: nn.Linear) -> nn.Conv2d:
-    convolution = nn.Conv2d(linear.in_features, linear.out_features, (1, 1))
-    convolution.weight.data = linear.weight.detach()[:, :, None, None].clone()
-    convolution.bias.data = linear.bias.detach().clone()  # type: ignore[union-attr]
-    return convolution
 
 
 def _norm(fast: nn.Module) -> nn.LayerNorm:

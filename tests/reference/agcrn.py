@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-Weights = dict[str, np.ndarray]
+from tests.reference.parts import Weights, with_clock
 
 
 def agcrn(
     x: np.ndarray, clock: np.ndarray | None, weights: Weights, horizon: int, layers: int, order: int
 ) -> np.ndarray:
     """x [B, T, N, C], calendar channels [B, T, 2] or None -> y [B, H, N, O]."""
-    if clock is not None:
-        x = np.concatenate([x, np.repeat(clock[:, :, None], x.shape[2], axis=2)], axis=-1)
+    x = with_clock(x, clock)
     embedding = weights["embedding"]
     scores = np.maximum(embedding @ embedding.T, 0)
     graph = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)

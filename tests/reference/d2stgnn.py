@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-Weights = dict[str, np.ndarray]
+from tests.reference.parts import Weights, attention, layer_norm, linear
 
 
 def d2stgnn(
@@ -63,25 +63,25 @@ def _layer(
     gated = np.zeros_like(signal)
     for t in range(len(signal)):
         for i in range(signal.shape[1]):
-            inner = _linear(np.concatenate([clock[t], source[i], target[i]]), weights, f"{name}.gate1")
-            gate = 1 / (1 + np.exp(-_linear(np.maximum(inner, 0), weights, f"{name}.gate2")))
+            inner = linear(np.concatenate([clock[t], source[i], target[i]]), weights, f"{name}.gate1")
+            gate = 1 / (1 + np.exp(-linear(np.maximum(inner, 0), weights, f"{name}.gate2")))
             gated[t, i] = gate * signal[t, i]
     diffused = np.stack([_diffuse(gated[t - 2 : t + 1], graphs, weights, name) for t in range(2, len(gated))])
     said = [diffused[-1]]
     while len(said) < positions:  # the last three of what was read and of what was said since
         window = np.stack([*gated, *said][-3:])
         said.append(_diffuse(window, graphs, weights, name))
-    forecast = _linear(np.stack(said), weights, f"{name}.diffusion_forecast")
-    rest = signal[2:] - np.maximum(_linear(diffused, weights, f"{name}.diffusion_back"), 0)
-    rest = _norm(rest, weights, f"{name}.diffusion_norm")
+    forecast = linear(np.stack(said), weights, f"{name}.diffusion_forecast")
+    rest = signal[2:] - np.maximum(linear(diffused, weights, f"{name}.diffusion_back"), 0)
+    rest = layer_norm(rest, weights, f"{name}.diffusion_norm")
     own, inherent = np.zeros_like(rest), []
     for i in range(rest.shape[1]):
         own[:, i], later = _inherent(rest[:, i], weights, f"{name}.inherent", heads, positions)
         inherent.append(later)
-    forecast = forecast + _linear(np.stack(inherent, axis=1), weights, f"{name}.inherent_forecast")
+    forecast = forecast + linear(np.stack(inherent, axis=1), weights, f"{name}.inherent_forecast")
     if f"{name}.inherent_back.weight" in weights:
-        rest = rest - np.maximum(_linear(own, weights, f"{name}.inherent_back"), 0)
-        rest = _norm(rest, weights, f"{name}.inherent_norm")
+        rest = rest - np.maximum(linear(own, weights, f"{name}.inherent_back"), 0)
+        rest = layer_norm(rest, weights, f"{name}.inherent_norm")
     return rest, forecast
 
 
@@ -93,7 +93,7 @@ def _diffuse(window: np.ndarray, graphs: list[np.ndarray], weights: Weights, nam
         v = np.maximum(weights[f"{name}.diffusion.window.weight"] @ window[:, i].ravel(), 0)
         s[i] = v[:hidden] + v[hidden : 2 * hidden] + v[2 * hidden :]
     terms = [s / 3, *(graph @ s for graph in graphs)]
-    return _linear(np.concatenate(terms, axis=1), weights, f"{name}.diffusion.mix")
+    return linear(np.concatenate(terms, axis=1), weights, f"{name}.diffusion.mix")
 
 
 def _inherent(x: np.ndarray, weights: Weights, name: str, heads: int, positions: int) -> tuple[np.ndarray, np.ndarray]:
@@ -103,13 +103,13 @@ def _inherent(x: np.ndarray, weights: Weights, name: str, heads: int, positions:
         h = _gru(step, h, weights, name)
         states.append(h)
     states = np.stack(states) + _waves(len(states), x.shape[1])
-    own = _attend(states, states, weights, name, heads)
+    own = attention(states, states, weights, name, heads)
     forecast = [own[-1]]
     while len(forecast) < positions:
         state = _gru(forecast[-1], states[-1], weights, name)
         states = np.concatenate([states, state[None]])
         states = states + _waves(len(states), x.shape[1])
-        forecast.append(_attend(state[None], states, weights, name, heads)[0])
+        forecast.append(attention(state[None], states, weights, name, heads)[0])
     return own, np.stack(forecast)
 
 
@@ -121,21 +121,6 @@ def _gru(x: np.ndarray, h: np.ndarray, weights: Weights, name: str) -> np.ndarra
     return (1 - z) * np.tanh(ic + r * sc) + z * h
 
 
-def _attend(query: np.ndarray, states: np.ndarray, weights: Weights, name: str, heads: int) -> np.ndarray:
-    width = states.shape[1]
-    size = width // heads
-    weight, bias = weights[f"{name}.qkv.weight"], weights[f"{name}.qkv.bias"]
-    q = query @ weight[:width].T + bias[:width]
-    k = states @ weight[width : 2 * width].T + bias[width : 2 * width]
-    v = states @ weight[2 * width :].T + bias[2 * width :]
-    said = []
-    for head in range(heads):
-        part = slice(head * size, (head + 1) * size)
-        scores = np.exp(q[:, part] @ k[:, part].T / np.sqrt(size))
-        said.append(scores / scores.sum(axis=1, keepdims=True) @ v[:, part])
-    return _linear(np.concatenate(said, axis=1), weights, f"{name}.out")
-
-
 def _waves(steps: int, hidden: int) -> np.ndarray:
     waves = np.zeros((steps, hidden))
     for t in range(steps):
@@ -145,20 +130,11 @@ def _waves(steps: int, hidden: int) -> np.ndarray:
 
 
 def _feature(x: np.ndarray, weights: Weights) -> np.ndarray:
-    hidden = np.maximum(_linear(x, weights, "graphs.first"), 0)
+    hidden = np.maximum(linear(x, weights, "graphs.first"), 0)
     name = "graphs.norm"
     scaled = (hidden - weights[f"{name}.running_mean"]) / np.sqrt(weights[f"{name}.running_var"] + 1e-5)
-    return _linear(scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"], weights, "graphs.second")
+    return linear(scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"], weights, "graphs.second")
 
 
 def _vectors(table: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return np.stack([table[i] if i >= 0 else np.zeros(table.shape[1]) for i in ids])
-
-
-def _linear(x: np.ndarray, weights: Weights, name: str) -> np.ndarray:
-    return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
-
-
-def _norm(x: np.ndarray, weights: Weights, name: str) -> np.ndarray:
-    scaled = (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5)
-    return scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-Weights = dict[str, np.ndarray]
+from tests.reference.parts import Weights, with_clock
 
 
 def dcrnn(
@@ -12,8 +12,7 @@ def dcrnn(
     order: int,
 ) -> np.ndarray:  # fmt: skip
     """x [B, T, N, C], calendar channels [B, T, 2] or None, the walks P(A), P(A') [N, N] -> y [B, H, N, O]."""
-    if clock is not None:
-        x = np.concatenate([x, np.repeat(clock[:, :, None], x.shape[2], axis=2)], axis=-1)
+    x = with_clock(x, clock)
     powers = [np.eye(len(walks[0]))]
     powers += [np.linalg.matrix_power(walk, k) for walk in walks for k in range(1, order + 1)]
     return np.stack([_one(sample, powers, weights, horizon, layers) for sample in x])

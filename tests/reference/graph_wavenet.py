@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-Weights = dict[str, np.ndarray]
+from tests.reference.parts import Weights, with_clock
 
 
 def graph_wavenet(
     x: np.ndarray, clock: np.ndarray | None, walks: list[np.ndarray], weights: Weights, horizon: int, blocks: int
 ) -> np.ndarray:
     """x [B, T, N, C], calendar channels [B, T, 2] or None, P(A) and P(A') [N, N] -> y [B, H, N, O]; eval mode."""
-    if clock is not None:
-        x = np.concatenate([x, np.repeat(clock[:, :, None], x.shape[2], axis=2)], axis=-1)
+    x = with_clock(x, clock)
     graphs = list(walks)
     if "source" in weights:
         scores = np.maximum(weights["source"] @ weights["target"].T, 0)

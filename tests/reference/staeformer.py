@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-Weights = dict[str, np.ndarray]
+from tests.reference.parts import Weights, attention, layer_norm, linear, with_clock
 
 
 def staeformer(
     x: np.ndarray, clock: np.ndarray | None, calendar: np.ndarray, weights: Weights, horizon: int, heads: int
 ) -> np.ndarray:
     """x [B, T, N, C], calendar channels [B, T, 2] or None, calendar ids [B, T + H, 3] -> y [B, H, N, O]."""
-    if clock is not None:
-        x = np.concatenate([x, np.repeat(clock[:, :, None], x.shape[2], axis=2)], axis=-1)
+    x = with_clock(x, clock)
     return np.stack([_one(x[b], calendar[b], weights, horizon, heads) for b in range(len(x))])
 
 
@@ -38,23 +37,6 @@ def _one(x: np.ndarray, calendar: np.ndarray, weights: Weights, horizon: int, he
 
 
 def _layer(x: np.ndarray, weights: Weights, name: str, heads: int) -> np.ndarray:
-    width = x.shape[1]
-    size = width // heads
-    qkv = x @ weights[f"{name}.qkv.weight"].T + weights[f"{name}.qkv.bias"]
-    q, k, v = qkv[:, :width], qkv[:, width : 2 * width], qkv[:, 2 * width :]
-    said = []
-    for head in range(heads):
-        part = slice(head * size, (head + 1) * size)
-        scores = np.exp(q[:, part] @ k[:, part].T / np.sqrt(size))
-        said.append(scores / scores.sum(axis=1, keepdims=True) @ v[:, part])
-    attended = np.concatenate(said, axis=1) @ weights[f"{name}.out.weight"].T + weights[f"{name}.out.bias"]
-    z = _norm(x + attended, weights, f"{name}.norm1")
-    hidden = np.maximum(z @ weights[f"{name}.first.weight"].T + weights[f"{name}.first.bias"], 0)
-    return _norm(
-        z + hidden @ weights[f"{name}.second.weight"].T + weights[f"{name}.second.bias"], weights, f"{name}.norm2"
-    )
-
-
-def _norm(x: np.ndarray, weights: Weights, name: str) -> np.ndarray:
-    scaled = (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5)
-    return scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+    z = layer_norm(x + attention(x, x, weights, name, heads), weights, f"{name}.norm1")
+    hidden = np.maximum(linear(z, weights, f"{name}.first"), 0)
+    return layer_norm(z + linear(hidden, weights, f"{name}.second"), weights, f"{name}.norm2")
