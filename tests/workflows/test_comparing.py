@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -48,6 +49,17 @@ def test_runs_that_are_not_alike_are_refused(folders: list[Path], tmp_path: Path
         compare([folders[0], folders[0]])
     with pytest.raises(FieldcastError, match="no target 'x'"):
         compare(folders[:2], target="x")
+
+
+def test_trained_runs_are_paired_over_the_seeds_that_both_have(folders: list[Path], tmp_path: Path) -> None:
+    options = tiny_run(folders[0].parent)
+    last = options.seeds[-1]
+    run(dataclasses.replace(options, seeds=(last, 77)), tmp_path / "more")
+    run(dataclasses.replace(options, seeds=(78,)), tmp_path / "other")
+    found = compare([folders[0], tmp_path / "more"], baselines=False).models[1].difference
+    assert found is not None and found.difference == 0, "the same seed gave the same run"
+    with pytest.raises(FieldcastError, match=r"no seed in common: train one of them with the other's --seeds"):
+        compare([folders[0], tmp_path / "other"])
 
 
 def test_the_command(folders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -102,24 +102,25 @@ def compare(folders: Sequence[str | Path], *, target: str | None = None, baselin
     chosen = target or first["targets"][0]
     if chosen not in first["targets"]:
         raise FieldcastError(f"there is no target '{chosen}': the runs forecast {', '.join(first['targets'])}.")
-    found: list[tuple[str, str, dict[str, Any], list[ScoreSums]]] = []
+    found: list[tuple[str, str, dict[str, Any], dict[int, ScoreSums]]] = []
     for path, board in zip(paths, boards, strict=True):
         model = board["models"][0]
         label = f"{path.name} ({model['name']})" if path.name != model["name"] else path.name
-        places = [path / f"seed{seed}" for seed in read_run(path).seeds]
-        sums = [read_sums_file(place / SUMS_FILE) for place in places if place.exists()]
+        places = {seed: path / f"seed{seed}" for seed in read_run(path).seeds}
+        sums = {seed: read_sums_file(place / SUMS_FILE) for seed, place in places.items() if place.exists()}
         found.append((label, model["kind"], model["summary"], sums))
     if baselines:
         for model in first["models"][1:]:
             path = paths[0] / BASELINES_FOLDER / f"{model['name']}.npz"
             if model["summary"] is not None and path.exists():
-                found.append((model["name"], "baseline", model["summary"], [read_sums_file(path)]))
+                found.append((model["name"], "baseline", model["summary"], {0: read_sums_file(path)}))
     reference = found[0]
     protocol = first["protocol"]
     windows = protocol["windows"][protocol["part"]]
-    block = block_of(protocol["horizon"], windows, len(reference[3][0].days)) if reference[3] else 1
+    days = len(next(iter(reference[3].values())).days) if reference[3] else 0
+    block = block_of(protocol["horizon"], windows, days) if days else 1
     differences = [
-        None if entry is reference else paired_difference(entry[3], reference[3], chosen, block=block)
+        None if entry is reference else paired_difference(*_of_both(entry, reference), chosen, block=block)
         for entry in found
     ]  # fmt: skip
     adjusted = holm([None if each is None else each.p for each in differences])
@@ -128,3 +129,16 @@ def compare(folders: Sequence[str | Path], *, target: str | None = None, baselin
         for (name, kind, summary, _), difference, p in zip(found, differences, adjusted, strict=True)
     ]
     return Comparison(first["protocol"], chosen, first["units"].get(chosen, ""), reference[0], models)
+
+
+def _of_both(
+    model: tuple[str, str, Any, dict[int, ScoreSums]], reference: tuple[str, str, Any, dict[int, ScoreSums]]
+) -> tuple[list[ScoreSums], list[ScoreSums]]:
+    """The sums of two models over the seeds that both have; a baseline has none and stands against all of the other."""
+    (name, kind, _, mine), (other, kind_of_other, _, theirs) = model, reference
+    if "baseline" in (kind, kind_of_other):
+        return list(mine.values()), list(theirs.values())
+    seeds = sorted(mine.keys() & theirs.keys())
+    if not seeds:
+        raise FieldcastError(f"{name} and {other} have no seed in common: train one of them with the other's --seeds.")
+    return [mine[seed] for seed in seeds], [theirs[seed] for seed in seeds]
