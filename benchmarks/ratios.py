@@ -19,11 +19,13 @@ import sys
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -35,7 +37,7 @@ from fieldcast.data.files import write_atomically  # noqa: E402
 from fieldcast.evaluation.protocol import machine_record, version_record  # noqa: E402
 from fieldcast.nn.calendar import with_clock  # noqa: E402
 from fieldcast.workflows.bench import Size  # noqa: E402
-from fieldcast.workflows.bench.clock import environment, matmul_peak, milliseconds, summary  # noqa: E402
+from fieldcast.workflows.bench.clock import VARIABLES, environment, matmul_peak, milliseconds, summary  # noqa: E402
 from fieldcast.workflows.bench.subject import Subject  # noqa: E402
 
 BATCH = {"staeformer": 16, "d2stgnn": 16, "dcrnn": 16}  # others 64
@@ -44,11 +46,12 @@ BATCH = {"staeformer": 16, "d2stgnn": 16, "dcrnn": 16}  # others 64
 def forward_of(model: nn.Module, x: Tensor, ctx: Context, clock: bool, sizes: tuple[int, int]) -> Callable[[], Tensor]:
     """A plain one's forward pass over what the fast one reads."""
     steps = x.shape[1]
-    inputs = with_clock(x, ctx.calendar, sizes) if clock else x
-    if "slot" in model.forward.__code__.co_varnames[:4]:
-        slot, day = ctx.calendar[:, :steps, 0], ctx.calendar[:, :steps, 1]
-        return lambda: model(inputs, slot, day)
-    return lambda: model(inputs)
+    ids = (
+        (ctx.calendar[:, :steps, 0], ctx.calendar[:, :steps, 1])
+        if "slot" in signature(model.forward).parameters
+        else ()
+    )
+    return lambda: model(with_clock(x, ctx.calendar, sizes) if clock else x, *ids)
 
 
 class Pair:
@@ -57,22 +60,28 @@ class Pair:
     def __init__(self, name: str, nodes: int, only: str = ""):
         size = Size(nodes=nodes, batch_size=BATCH.get(name, 64))
         subject = Subject(name, size)
-        self.batch, self.forecaster = subject._batch, subject.forecaster
-        backbone = self.forecaster.backbone
-        x, ctx = self.forecaster.prepare(self.batch)
-        assert self.batch.y is not None and self.batch.y_observed is not None
-        self.y, self.observed = self.forecaster.rescale(self.batch.y), self.batch.y_observed
+        forecaster, batch = subject.forecaster, subject._batch
+        backbone = forecaster.backbone
+        x, ctx = forecaster.prepare(batch)
+        assert batch.y is not None and batch.y_observed is not None
+        self.observed = batch.y_observed  # [B, H, N, O]
+        self.y = torch.where(self.observed, forecaster.rescale(batch.y), 0.0)  # [B, H, N, O]
         self.models: dict[str, nn.Module] = {"ours": backbone, "plain": PLAIN[name](deepcopy(backbone))}  # type: ignore[arg-type]
         clock, sizes = bool(backbone.calendar_inputs), backbone.calendar_sizes  # type: ignore[arg-type]
         self.forwards = {
             "ours": lambda: backbone(x, ctx),
             "plain": forward_of(self.models["plain"], x, ctx, clock, sizes),  # type: ignore[arg-type]
         }
-        if only:  # nothing of the other lies about
-            for part in (self.models, self.forwards):
-                part.pop("plain" if only == "ours" else "ours")
+        for part in (self.models, self.forwards):  # nothing of the other lies about
+            part.pop({"ours": "plain", "plain": "ours"}.get(only, ""), None)
         self.optimisers = {which: torch.optim.Adam(model.parameters()) for which, model in self.models.items()}
-        self.flops = subject.flops() if not only else 0
+        self.flops = {} if only else {which: self.count(which) for which in self.models}
+
+    def count(self, which: str) -> int:
+        """Floating-point operations of a forward pass, by torch's counter."""
+        with FlopCounterMode(display=False) as counter:
+            self.infer(which)
+        return counter.get_total_flops()
 
     def infer(self, which: str) -> None:
         self.models[which].eval()
@@ -82,8 +91,8 @@ class Pair:
     def step(self, which: str) -> None:
         self.models[which].train()
         self.optimisers[which].zero_grad()
-        error = (self.forwards[which]() - self.y).abs()
-        loss = torch.where(self.observed, error, 0.0).sum() / self.observed.sum()
+        error = torch.where(self.observed, self.forwards[which]() - self.y, 0.0).abs()
+        loss = error.sum() / self.observed.sum()
         loss.backward()
         self.optimisers[which].step()
 
@@ -91,11 +100,11 @@ class Pair:
 def same(name: str, nodes: int, rounds: int, warm_up: int = 2) -> dict[str, Any]:
     """Both in this process, in turn."""
     pair, peak = Pair(name, nodes), matmul_peak("cpu")
-    found: dict[str, Any] = {"flops": pair.flops, "matmul_peak_gflops": round(peak, 1)}
+    found: dict[str, Any] = {"flops": pair.flops, "matmul_peak_gflops": round(peak, 1)}  # sparse products not counted
     for kind, work, times in (("inference", pair.infer, 1), ("step", pair.step, 3)):
         spent: dict[str, list[float]] = {"ours": [], "plain": []}
         for number in range(warm_up + rounds):
-            for which in spent:
+            for which in sorted(spent, reverse=number % 2 == 0):
                 took = milliseconds(partial(work, which), "cpu")
                 if number >= warm_up:
                     spent[which].append(took)
@@ -103,15 +112,18 @@ def same(name: str, nodes: int, rounds: int, warm_up: int = 2) -> dict[str, Any]
         found[kind] = {
             **{which: summary(each) for which, each in spent.items()},
             "ratio": round(statistics.median(ratios), 3), "ratios": [round(ratio, 3) for ratio in ratios],
-            "percent_of_peak": round(100 * times * pair.flops / statistics.median(spent["ours"]) / 1e6 / peak, 1),
+            "percent_of_peak": {
+                which: round(100 * times * pair.flops[which] / statistics.median(each) / 1e6 / peak, 1)
+                for which, each in spent.items()
+            },
         }  # fmt: skip
     return found
 
 
-def alone(name: str, nodes: int, which: str, rounds: int = 3) -> dict[str, float]:
-    """One of the two in this process: medians of inference and step."""
+def alone(name: str, nodes: int, which: str, rounds: int = 3) -> dict[str, Any]:
+    """One of the two in this process: medians of inference and step, and the variables that it ran under."""
     pair = Pair(name, nodes, only=which)
-    found = {}
+    found: dict[str, Any] = {"variables": environment("cpu")["variables"]}
     for kind, work in (("inference", pair.infer), ("step", pair.step)):
         work(which)
         found[kind] = statistics.median(milliseconds(partial(work, which), "cpu") for _ in range(rounds))
@@ -121,15 +133,19 @@ def alone(name: str, nodes: int, which: str, rounds: int = 3) -> dict[str, float
 def shipped(name: str, nodes: int, rounds: int, threads: int) -> dict[str, Any]:
     """Each in fresh processes, in turn."""
     spent: dict[str, dict[str, list[float]]] = {kind: {"ours": [], "plain": []} for kind in ("inference", "step")}
-    for _ in range(rounds):
-        for which in ("ours", "plain"):
+    bare = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    variables = {}
+    for number in range(rounds):
+        for which in sorted(("ours", "plain"), reverse=number % 2 == 0):
             words = [sys.executable, __file__, "--alone", which, "--backbones", name, "--nodes", str(nodes)]
             done = subprocess.run(
-                [*words, "--threads", str(threads)], capture_output=True, text=True, check=True, env=dict(os.environ)
+                [*words, "--threads", str(threads)], capture_output=True, text=True, check=True, env=bare
             )
-            for kind, took in json.loads(done.stdout).items():
+            said = json.loads(done.stdout)
+            variables[which] = said.pop("variables")
+            for kind, took in said.items():
                 spent[kind][which].append(took)
-    found = {}
+    found: dict[str, Any] = {"variables": variables}
     for kind, both in spent.items():
         ratios = [plain / ours for plain, ours in zip(both["plain"], both["ours"], strict=True)]
         found[kind] = {

@@ -1,4 +1,4 @@
-"""D2STGNN with each graph tiled over its window of steps, made anew in each layer, and a GRU cell step by step."""
+"""D2STGNN with each graph tiled over its window of steps, static ones in every convolution, and a GRU cell by steps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class D2STGNN(nn.Module):
         of_slot = self.slots(slot[:, :, None].expand(-1, -1, nodes).contiguous())  # [B, T, N, e]
         of_day = self.days(day[:, :, None].expand(-1, -1, nodes).contiguous())  # [B, T, N, e]
         static = F.softmax(F.relu(torch.mm(self.source, self.target.T)), dim=1)
-        dynamic = self._dynamic(x, of_slot[:, -1], of_day[:, -1])
+        dynamic = [each for one in self._dynamic(x, of_slot[:, -1], of_day[:, -1]) for each in _localised(one)]
         signal = self.start(x)  # [B, L, N, hidden]
         total: Tensor | float = 0.0
         for layer in self.layers:
@@ -73,7 +73,7 @@ class _Layer(nn.Module):
         self.cell = nn.GRUCell(hidden, hidden)
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
             getattr(self.cell, name).data = getattr(gru, f"{name}_l0").detach().clone()
-        self.attention = nn.MultiheadAttention(hidden, fast.inherent.heads)
+        self.attention = nn.MultiheadAttention(hidden, fast.inherent.heads, dropout=fast.diffusion.dropout.p)
         self.attention.in_proj_weight.data = fast.inherent.qkv.weight.detach().clone()
         self.attention.in_proj_bias.data = fast.inherent.qkv.bias.detach().clone()
         self.attention.out_proj = fast.inherent.out
@@ -85,14 +85,12 @@ class _Layer(nn.Module):
         fast = self.fast
         gate = torch.sigmoid(fast.gate2(F.relu(fast.gate1(known))))
         gated = gate * signal  # [B, L, N, hidden]
-        graphs = [each for graph in (*dynamic, static) for each in _localised(graph)]
-        diffused = self._diffuse(gated, graphs)  # [B, L - 2, N, hidden]
+        diffused = self._diffuse(gated, dynamic, static)  # [B, L - 2, N, hidden]
         said = [diffused[:, -1:]]
         for _ in range(positions - 1):
             before = gated[:, -(3 - len(said)) :] if len(said) < 3 else gated[:, :0]
             window = torch.cat([before, *said[-3:]], dim=1)
-            dynamic_again = [each for graph in (*dynamic, static) for each in _localised(graph)]
-            said.append(self._diffuse(window, dynamic_again))
+            said.append(self._diffuse(window, dynamic, static))
         forecast = fast.diffusion_forecast(torch.cat(said, dim=1))  # [B, P, N, f]
         rest = fast.diffusion_norm(signal[:, 2:] - F.relu(fast.diffusion_back(diffused)))
         states, own = self._inherent(rest)
@@ -103,7 +101,8 @@ class _Layer(nn.Module):
         own = own.view(len(own), rest.shape[0], rest.shape[2], -1).transpose(0, 1)  # [B, L - 2, N, hidden]
         return fast.inherent_norm(rest - F.relu(fast.inherent_back(own))), forecast
 
-    def _diffuse(self, x: Tensor, graphs: list[Tensor]) -> Tensor:
+    def _diffuse(self, x: Tensor, dynamic: list[Tensor], static: Tensor) -> Tensor:
+        graphs = [*dynamic, *_localised(static)]  # the static ones anew in each convolution, as the authors have it
         fast = self.fast.diffusion
         batch, steps, nodes, hidden = x.shape
         window = x.unfold(1, 3, 1).permute(0, 1, 2, 4, 3).reshape(batch, steps - 2, nodes, 3 * hidden)

@@ -77,3 +77,11 @@ def test_every_layer_takes_two_steps() -> None:
 def test_heads_must_share_the_width() -> None:
     with pytest.raises(FieldcastError, match="5 heads"):
         stirred("d2stgnn", over_ring(spec(2)), **{**SMALL, "heads": 5})
+
+
+def test_one_window_of_one_node_can_be_trained_on() -> None:
+    form = over_ring(spec(1))
+    x, ctx = inputs(form, batch=1, neutral=False)
+    y = stirred("d2stgnn", form, **SMALL).train()(x, ctx)
+    y.sum().backward()
+    assert bool(torch.isfinite(y).all())

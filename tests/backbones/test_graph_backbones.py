@@ -9,8 +9,9 @@ import torch
 from fieldcast.core.spec import Spec
 from fieldcast.data.graph import Graph
 from fieldcast.errors import FieldcastError
-from fieldcast.forecaster import create
+from fieldcast.forecaster import create, export
 from fieldcast.nn.calendar import calendar_channels
+from fieldcast.nn.graph import Support
 from tests.backbones.common import arrays, inputs, over_ring, parameters, ring, spec, stirred
 from tests.reference.gcn_gru import gcn_gru
 from tests.reference.stgcn import stgcn
@@ -46,19 +47,16 @@ def test_stgcn_equals_the_plain_form(form: Spec, calendar_inputs: bool) -> None:
 
 
 def test_stgcn_on_a_laplacian_of_zero() -> None:
-    """Two nodes joined by one edge have M = [[0, -1], [-1, 0]]; a lone node has M = 0, so T_2 = -I."""
+    """Two nodes joined by one edge have M = [[0, -1], [-1, 0]]; where M = 0, T_2 = -I."""
     pair = Graph.from_adjacency(np.array([[0, 1], [1, 0]]))
     np.testing.assert_allclose(pair.supports("scaled_laplacian", dense=True)[0], [[0, -1], [-1, 0]], atol=1e-7)
-    form = spec(1).with_(graph=Graph.from_adjacency(np.zeros((1, 1))))
-    convolution = stirred("stgcn", form, calendar_inputs=False).blocks[0].graph  # type: ignore[index,union-attr]
-    x = torch.randn(1, 2, 1, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    convolution = stirred("stgcn", over_ring(spec(2)), calendar_inputs=False).blocks[0].graph  # type: ignore[index,union-attr]
+    x = torch.randn(1, 2, 2, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         u = convolution.align(x)
-        w0, w1, w2 = convolution.linear.weight.chunk(3, dim=1)
-        support = stirred("stgcn", form, calendar_inputs=False).laplacian
-        zero = float(support.tensor()[0, 0])  # type: ignore[operator]
-        by_hand = (u @ (w0 + zero * w1 + (2 * zero**2 - 1) * w2).T + convolution.linear.bias + u).relu()
-        torch.testing.assert_close(convolution(x, support), by_hand, rtol=0, atol=1e-12)
+        w0, _, w2 = convolution.linear.weight.chunk(3, dim=1)
+        by_hand = (u @ (w0 - w2).T + convolution.linear.bias + u).relu()
+        torch.testing.assert_close(convolution(x, Support(np.zeros((2, 2)))), by_hand, rtol=0, atol=1e-12)
 
 
 def test_gcn_gru_equals_the_plain_form() -> None:
@@ -73,13 +71,40 @@ def test_gcn_gru_equals_the_plain_form() -> None:
     np.testing.assert_allclose(actual, gcn_gru(full, walks, arrays(backbone), 4, 3), rtol=0, atol=1e-12)
 
 
+def test_supports_are_those_of_the_equations() -> None:
+    """From the weights of a directed ring with self loops: walks both ways, and STGCN's Laplacian without the loops."""
+    form = over_ring(spec(4))
+    matrix = form.graph.adjacency().toarray().astype(np.float64)  # type: ignore[union-attr]
+    walks = [each / each.sum(axis=1, keepdims=True) for each in (matrix, matrix.T)]
+    for name, expected in (
+        ("dcrnn", walks), ("gcn_gru", walks), ("graph_wavenet", [walk.T for walk in walks])
+    ):  # fmt: skip
+        made = stirred(name, form).walks  # type: ignore[union-attr]
+        for support, walk in zip(made, expected, strict=True):  # type: ignore[arg-type]
+            np.testing.assert_allclose(support.tensor().numpy(), walk, atol=1e-7)
+    masks = stirred("d2stgnn", form).walks.numpy()  # type: ignore[union-attr]
+    np.testing.assert_allclose(masks, np.stack([walk.T for walk in walks]), atol=1e-6)
+    undirected = np.maximum(matrix, matrix.T) * (1 - np.eye(4))
+    root = np.diag(undirected.sum(axis=1) ** -0.5)
+    laplacian = np.eye(4) - root @ undirected @ root
+    scaled = 2 * laplacian / np.linalg.eigvalsh(laplacian)[-1] - np.eye(4)
+    np.testing.assert_allclose(stirred("stgcn", form).laplacian.tensor().numpy(), scaled, atol=1e-6)  # type: ignore[union-attr,operator]
+
+
+@pytest.mark.parametrize("name", ["stgcn", "gcn_gru", "graph_wavenet", "dcrnn"])
+def test_what_holds_its_graph_by_edges_is_not_exported(name: str) -> None:
+    forecaster = create(name, tiny_windows(graph=ring(3)), sparse=True)
+    with pytest.raises(FieldcastError, match="by edges here"):
+        export(forecaster)
+
+
 @pytest.mark.parametrize("name", ["stgcn", "gcn_gru", "graph_wavenet", "dcrnn"])
 def test_sparse_supports_give_what_dense_ones_give(name: str) -> None:
     form = over_ring(spec(6, lookback=12, horizon=3))
     x, ctx = inputs(form)
-    dense, sparse = (stirred(name, form, sparse=by_edges).float() for by_edges in (False, True))
+    dense, sparse = (stirred(name, form, sparse=by_edges) for by_edges in (False, True))
     with torch.no_grad():
-        torch.testing.assert_close(sparse(x.float(), ctx), dense(x.float(), ctx), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(sparse(x, ctx), dense(x, ctx), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", ["stgcn", "gcn_gru", "graph_wavenet", "dcrnn"])

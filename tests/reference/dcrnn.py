@@ -1,4 +1,4 @@
-"""DCRNN from its equations, one sample and one step at a time, in float64; without scheduled sampling."""
+"""DCRNN from its equations, a sample and a step at a time, in float64; fed with its forecasts or the truth."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from tests.reference.parts import Weights, with_clock
 
 def dcrnn(
     x: np.ndarray, clock: np.ndarray | None, walks: list[np.ndarray], weights: Weights, horizon: int, layers: int,
-    order: int,
+    order: int, teacher: np.ndarray | None = None,
 ) -> np.ndarray:  # fmt: skip
     """x [B, T, N, C], calendar channels [B, T, 2] or None, the walks P(A), P(A') [N, N] -> y [B, H, N, O]."""
     x = with_clock(x, clock)
     powers = [np.eye(len(walks[0]))]
     powers += [np.linalg.matrix_power(walk, k) for walk in walks for k in range(1, order + 1)]
-    return np.stack([_one(sample, powers, weights, horizon, layers) for sample in x])
+    truth = [None] * len(x) if teacher is None else list(teacher)
+    return np.stack([_one(x[b], powers, weights, horizon, layers, truth[b]) for b in range(len(x))])
 
 
-def _one(x: np.ndarray, powers: list[np.ndarray], weights: Weights, horizon: int, layers: int) -> np.ndarray:
+def _one(
+    x: np.ndarray, powers: list[np.ndarray], weights: Weights, horizon: int, layers: int, truth: np.ndarray | None
+) -> np.ndarray:
     nodes = x.shape[1]
     hidden = weights["projection.weight"].shape[1]
     states = [np.zeros((nodes, hidden)) for _ in range(layers)]
@@ -28,13 +31,14 @@ def _one(x: np.ndarray, powers: list[np.ndarray], weights: Weights, horizon: int
             step = states[layer]
     y = np.zeros((nodes, len(weights["projection.bias"])))
     said = []
-    for _ in range(horizon):
+    for ahead in range(horizon):
         step = y
         for layer in range(layers):
             states[layer] = _cell(step, states[layer], powers, weights, f"decoder.{layer}")
             step = states[layer]
         y = step @ weights["projection.weight"].T + weights["projection.bias"]
         said.append(y)
+        y = y if truth is None else truth[ahead]
     return np.stack(said)
 
 

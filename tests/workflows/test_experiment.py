@@ -158,13 +158,16 @@ def test_a_share_of_the_runs_and_their_order(place: Path) -> None:
 
 def test_a_dataset_may_have_its_own_backbones_and_a_backbone_its_own_seeds(place: Path) -> None:
     datasets = [
-        {"name": "a.csv", "backbones": {"lstm": {"width": 5, "seeds": [1]}}},
+        {"name": "a.csv", "backbones": {"lstm": {"width": 5, "seeds": [1], "training": {"max_epochs": 7}}}},
         {"name": "b.csv", "backbones": ["stid"]},
         {"name": "c.csv"},
     ]
-    table = {**TABLE, "datasets": datasets, "backbones": {"stid": {}, "lstm": {"width": 4}}, "baselines": []}
+    table = {**TABLE, "datasets": datasets, "baselines": []}
+    table["backbones"] = {"stid": {}, "lstm": {"width": 4, "training": {"learning_rate": 0.5}}}
     (place / "own.yaml").write_text(yaml.safe_dump(table, sort_keys=False))
-    found = [(job.dataset, job.backbone, job.seed, dict(job.hyper)) for job in read_experiment(place / "own.yaml").jobs]
+    jobs = read_experiment(place / "own.yaml").jobs
+    assert (jobs[0].training["max_epochs"], jobs[0].training["learning_rate"]) == (7, 0.5)
+    found = [(job.dataset, job.backbone, job.seed, dict(job.hyper)) for job in jobs]
     assert found == [
         ("a.csv", "lstm", 1, {"width": 5}), ("b.csv", "stid", 0, {}), ("b.csv", "stid", 1, {}),
         ("c.csv", "stid", 0, {}), ("c.csv", "stid", 1, {}), ("c.csv", "lstm", 0, {"width": 4}),

@@ -148,7 +148,10 @@ class _DynamicGraphs(nn.Module):
     def forward(self, x: Tensor, clock: Tensor, source: Tensor, target: Tensor, masks: Tensor) -> list[Tensor]:
         batch, nodes, _ = x.shape
         f = self.first(x).relu()  # [B, N, 2 hidden]
-        f = self.second(self.dropout(self.norm(f.flatten(0, 1)).view_as(f)))  # [B, N, hidden]
+        rows = f.flatten(0, 1)  # [B N, 2 hidden]
+        # One row has no variance: its norm is that of evaluation.
+        normed = self.norm(rows) if len(rows) > 1 else _as_in_evaluation(self.norm, rows)  # [B N, 2 hidden]
+        f = self.second(self.dropout(normed.view_as(f)))  # [B, N, hidden]
         shared = torch.cat([f, clock.unsqueeze(1).expand(-1, nodes, -1)], dim=-1)  # [B, N, hidden + 2 e]
         graphs = []
         for own, mask in zip((target, source), masks.unbind(0), strict=True):
@@ -157,6 +160,10 @@ class _DynamicGraphs(nn.Module):
             graph = self.softmax(scores) * mask  # [B, N, N]
             graphs.append(graph / graph.sum(dim=-1, keepdim=True).clamp_min(1e-30))  # [B, N, N]
         return graphs
+
+
+def _as_in_evaluation(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
+    return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
 
 
 def _powers(graph: Tensor) -> list[Tensor]:
@@ -251,8 +258,11 @@ class _Inherent(nn.Module):
         self.gru = nn.GRU(hidden, hidden, batch_first=True)
         self.qkv = nn.Linear(hidden, 3 * hidden)
         self.out = nn.Linear(hidden, hidden)
-        self.attention = Attention()
+        self.attention = Attention(dropout)
         self.dropout = nn.Dropout(dropout)
+        nn.init.xavier_uniform_(self.qkv.weight)
+        nn.init.zeros_(self.qkv.bias)
+        nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         states, _ = self.gru(x.flatten(0, 1))  # [B N, L, hidden]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
+from scipy.special import lambertw
 from torch import Tensor, nn
 
 from fieldcast.core.backbone import Backbone
@@ -23,7 +24,10 @@ class DCRNN(Backbone):
     r, u = sigmoid(W_1 diffuse([x_t | h]) + b_1) ; c = tanh(W_2 diffuse([x_t | r * h]) + b_2) ;
     h <- u * h + (1 - u) * c, ``layers`` of them. The decoder starts from the encoder's states and a forecast of zero,
     and is fed with its own last forecast: y_t = W_out h + b_out. In training the truth is fed in its place with
-    probability k / (k + exp(step / k)), k = ``sampling_decay``, one draw a step of the horizon.
+    probability k / (k + exp(step / k)), one draw a step of the horizon; k = ``sampling_decay``, or, left out, such that
+    the probability is one half in the middle of training (k ln k = steps / 2).
+
+    Weights start by Xavier and the biases of the gates at one, so that at first states are kept (the authors' start).
 
     The decoder mixes nodes, so it stands in ``encode``; h is the forecast itself and the head changes nothing.
     Parameters with two input channels: 372,353, for any number of nodes.
@@ -41,23 +45,26 @@ class DCRNN(Backbone):
     paper = "Li et al., ICLR 2018, arXiv:1707.01926"
     recipes = {
         "official": Recipe(
-            "the authors' code; they read time of day alone besides the target, and Adam's epsilon is 1e-3",
+            "the authors' code; they read time of day alone besides the target, take Chebyshev terms of the transposed "
+            "walks in place of powers, and Adam's epsilon is 1e-3",
             {
                 "max_epochs": 100, "batch_size": 64, "learning_rate": 1e-2, "schedule": "multistep",
                 "milestones": [20, 30, 40, 50], "gamma": 0.1, "patience": 50,
             },
+            {"sampling_decay": 2000.0},
         ),
     }  # fmt: skip
 
     def __init__(
-        self, spec: Spec, hidden: int = 64, layers: int = 2, order: int = 2, sampling_decay: float = 2000.0,
+        self, spec: Spec, hidden: int = 64, layers: int = 2, order: int = 2, sampling_decay: float | None = None,
         calendar_inputs: bool = True, sparse: bool | None = None,
     ):  # fmt: skip
         super().__init__(spec)
         assert spec.graph is not None
         for name, size in {"hidden": hidden, "layers": layers, "order": order}.items():
             require(name, size, 1)
-        require("sampling_decay", sampling_decay, 1e-3)
+        if sampling_decay is not None:
+            require("sampling_decay", sampling_decay, 1e-3)
         self.width = spec.horizon * spec.targets
         self.hidden, self.sampling_decay = hidden, sampling_decay
         self.calendar_sizes = spec.calendar_sizes[:2]
@@ -108,6 +115,9 @@ class DCRNN(Backbone):
 
     def _share_of_truth(self, ctx: Context) -> float:
         decay = self.sampling_decay
+        if decay is None:
+            half = max(2.0, ctx.progress.steps / 2)
+            decay = half / float(lambertw(half).real)  # solves k ln k = half
         return decay / (decay + math.exp(min(700.0, ctx.progress.step / decay)))
 
     def head(self, h: Tensor) -> Tensor:
@@ -124,6 +134,10 @@ class _Cell(nn.Module):
         self.input = nn.Linear(terms * channels, 3 * hidden)
         self.gates = nn.Linear(terms * hidden, 2 * hidden, bias=False)
         self.candidate = nn.Linear(terms * hidden, hidden, bias=False)
+        for part in (self.input, self.gates, self.candidate):
+            nn.init.xavier_normal_(part.weight)
+        with torch.no_grad():
+            self.input.bias.zero_()[: 2 * hidden] = 1
 
     def hear(self, x: Tensor, walks: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
         """What the inputs say to gates and candidate, of one step or of all: [.., N, B, C] -> [.., N, B, 3 hidden]."""

@@ -36,7 +36,7 @@ class GraphWaveNet(Backbone):
     the maps that the authors' version makes and never uses (300,984 and 309,432 parameters at N = 207, three channels).
 
     Shapes: x [B, T, N, C] -> h [B, N, 256]; inside [T, N, B, C], so that steps are slices and nodes rows. Cost: N^2;
-    with ``links``, which keeps so many of each node's strongest learned links, edges and links from 4,096 nodes on.
+    with ``links``, which keeps so many of each node's strongest learned links, the memory is that of edges and links.
     Source: Wu et al., IJCAI 2019, arXiv:1906.00121, equations 3 to 8.
     """
 
@@ -48,6 +48,10 @@ class GraphWaveNet(Backbone):
         "official": Recipe(
             "the authors' code; they read time of day alone besides the target",
             {"max_epochs": 100, "batch_size": 64, "learning_rate": 1e-3, "weight_decay": 1e-4, "patience": 0},
+        ),
+        "largest": Recipe(
+            "Liu et al., NeurIPS 2023, arXiv:2306.08259",
+            {"max_epochs": 100, "batch_size": 64, "learning_rate": 1e-3, "weight_decay": 1e-4, "patience": 30},
         ),
         "basicts": Recipe(
             "BasicTS, arXiv:2310.06119",

@@ -20,8 +20,8 @@ class STAEformer(Backbone):
     e_ti = [W_in x_ti + b | D_slot(t) | W_day(t) | E_ti], E learned for each step of the look-back and each node ;
     ``layers`` encoder layers over t (all steps see all), ``layers`` over i ; y_i = W_out [z_1i | .. | z_Ti] + b_out.
 
-    ``calendar_inputs`` adds time of day and day of week to the channels of x, as the authors do (1,258,980 parameters
-    at N = 207, T = H = 12, 288 slots); an id that training never saw is the zero vector.
+    ``calendar_inputs`` adds time of day and day of week to the channels of x, both in [0, 1), where the authors have
+    the day from 0 to 6 (1,258,980 parameters at N = 207, T = H = 12, 288 slots). A neutral id is the zero vector.
 
     Shapes: x [B, T, N, C] -> h [B, N, T * D], D = input + slot + day + adaptive width (152). Cost: N^2.
     Source: Liu et al., CIKM 2023, arXiv:2308.10425, section 3.
@@ -67,6 +67,8 @@ class STAEformer(Backbone):
         self.input = nn.Linear(spec.channels + (2 if calendar_inputs else 0), input_width)
         self.slot_embedding = CalendarEmbedding(spec.steps_per_day, slot_width, zero_start=False)
         self.day_embedding = CalendarEmbedding(7, day_width, zero_start=False)
+        for table in (self.slot_embedding, self.day_embedding):
+            nn.init.normal_(table.weight)  # as the authors' start
         start = nn.init.xavier_uniform_(torch.empty(spec.lookback, spec.nodes, adaptive_width))
         self.adaptive_embedding = nn.Parameter(start)  # [T, N, adaptive]
         width = input_width + slot_width + day_width + adaptive_width

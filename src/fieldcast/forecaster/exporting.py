@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from fieldcast.core.context import Batch
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster.model import Forecaster
+from fieldcast.nn.graph import Support
 
 
 class _FromReadings(nn.Module):
@@ -35,6 +36,11 @@ def export(forecaster: Forecaster) -> torch.export.ExportedProgram:
     backbone = type(forecaster.backbone)
     if not backbone.exportable:
         raise FieldcastError(f"the backbone {backbone.__name__} cannot be exported: serve it from its saved folder.")
+    if any(isinstance(module, Support) and module.dense is None for module in forecaster.modules()):
+        raise FieldcastError(
+            f"{backbone.__name__} holds its graph by edges here, which cannot be exported: serve it from its saved "
+            "folder, or make it with sparse=False."
+        )
     form = forecaster.form
     batch, nodes = 2, len(form.nodes)  # a batch of 1 would be taken for a constant
     device = forecaster.mean.device

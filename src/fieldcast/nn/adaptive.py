@@ -28,7 +28,8 @@ class AdaptiveAdjacency(nn.Module):
         self.softmax = NodeSoftmax()
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        return self.softmax((first @ second.T).relu())  # [N, N]
+        with torch.autocast(first.device.type, enabled=False):  # half precision loses what tells links apart
+            return self.softmax((first @ second.T).relu())  # [N, N]
 
 
 class StrongestLinks(nn.Module):
@@ -46,7 +47,7 @@ class StrongestLinks(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         keep = min(self.keep, len(second))
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(first.device.type, enabled=False):
             blocks = [(rows @ second.T).topk(keep, dim=-1).indices for rows in first.split(self.block)]
         positions = torch.cat(blocks)  # [N, keep]
         scores = torch.einsum("nd,nkd->nk", first, second[positions]).relu()  # [N, keep]

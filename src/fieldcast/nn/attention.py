@@ -7,15 +7,24 @@ from torch.nn import functional as F
 
 
 class Attention(nn.Module):
-    """softmax(q k' / sqrt(d)) v, each head by itself.
+    """softmax(q k' / sqrt(d)) v, each head by itself; in training ``dropout`` of the weights are zero.
 
-    Shapes: q, k, v [.., heads, L, d] -> [.., heads, L, d]. Vaswani et al., 2017, arXiv:1706.03762, equation 1.
+    Shapes: q [.., heads, Q, d], k and v [.., heads, L, d] -> [.., heads, Q, d].
+    Source: Vaswani et al., 2017, arXiv:1706.03762, equation 1.
     """
 
+    def __init__(self, dropout: float = 0.0):
+        super().__init__()
+        self.dropout = dropout
+
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        shape = q.shape
+        shape, size = q.shape, q.shape[-1]
         q, k, v = (each.flatten(0, -4) for each in (q, k, v))  # [rest, heads, L, d]: what the fused kernels take
-        return F.scaled_dot_product_attention(q, k, v).view(shape)  # [.., heads, L, d]
+        if q.is_cuda and size % 8:  # those of a GPU take eights
+            q, k, v = (F.pad(each, (0, -size % 8)) for each in (q, k, v))
+        dropout = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=size**-0.5)
+        return attended[..., :size].reshape(shape)  # [.., heads, Q, d]
 
 
 class NodeAttention(Attention):

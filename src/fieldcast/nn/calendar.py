@@ -32,8 +32,8 @@ def calendar_channels(ids: Tensor, sizes: Sequence[int]) -> Tensor:
 
     Shapes: ids int64 [B, T, k] -> [B, T, k].
     """
-    scale = torch.tensor(sizes[: ids.shape[-1]], device=ids.device, dtype=torch.float32)
-    return torch.where(ids >= 0, ids / scale, 0.5)
+    columns = zip(ids.unbind(-1), sizes, strict=False)
+    return torch.stack([torch.where(column >= 0, column / size, 0.5) for column, size in columns], dim=-1)
 
 
 def with_clock(x: Tensor, calendar: Tensor, sizes: Sequence[int]) -> Tensor:

@@ -138,7 +138,10 @@ def _backbones(path: str | Path, table: Mapping[str, Any], dataset: Mapping[str,
         for given in (shared[name], more):
             if not isinstance(given or {}, dict) or not isinstance((given or {}).get("training", {}), dict):
                 raise FieldcastError(f"{path} gives the backbone '{name}' {given!r}: give a table of settings.")
-        chosen[name] = {**(shared[name] or {}), **(more or {})}
+        first, then = shared[name] or {}, more or {}
+        chosen[name] = {**first, **then}
+        if "training" in chosen[name]:
+            chosen[name]["training"] = {**first.get("training", {}), **then.get("training", {})}
         if not _are_seeds(chosen[name].get("seeds", table["seeds"])):
             raise FieldcastError(f"{path} gives '{name}' the seeds {chosen[name]['seeds']!r}: give {_SEEDS}.")
     return chosen

@@ -58,6 +58,13 @@ def matmul_peak(device: str = "cpu", rounds: int = 5) -> float:
     return flops / min(spent) / 1e6
 
 
+VARIABLES = (
+    "OMP_NUM_THREADS", "THP_MEM_ALLOC_ENABLE", "GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_",
+    "LD_PRELOAD",
+)  # fmt: skip
+"""What in the environment changes how fast memory comes, and how many threads there are."""
+
+
 def check_device(device: str) -> str:
     """``auto`` as a device; one that is not there is refused."""
     if device == "auto":
@@ -71,9 +78,8 @@ def check_device(device: str) -> str:
 
 def environment(device: str) -> dict[str, Any]:
     """What the figures depend on beside the code: threads, precision of products on a GPU, the allocator."""
-    names = ("OMP_NUM_THREADS", "THP_MEM_ALLOC_ENABLE", "GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "LD_PRELOAD")
     return {
         "device": device, "threads": torch.get_num_threads(), "float32": torch.get_float32_matmul_precision(),
         "cudnn_tf32": torch.backends.cudnn.allow_tf32,
-        "variables": {name: os.environ[name] for name in names if name in os.environ},
+        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }  # fmt: skip
