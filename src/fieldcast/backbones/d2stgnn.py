@@ -150,7 +150,8 @@ class _DynamicGraphs(nn.Module):
         f = self.first(x).relu()  # [B, N, 2 hidden]
         rows = f.flatten(0, 1)  # [B N, 2 hidden]
         # One row has no variance: its norm is that of evaluation.
-        normed = self.norm(rows) if len(rows) > 1 else _as_in_evaluation(self.norm, rows)  # [B N, 2 hidden]
+        alone = self.training and rows.shape[0] == 1
+        normed = _as_in_evaluation(self.norm, rows) if alone else self.norm(rows)  # [B N, 2 hidden]
         f = self.second(self.dropout(normed.view_as(f)))  # [B, N, hidden]
         shared = torch.cat([f, clock.unsqueeze(1).expand(-1, nodes, -1)], dim=-1)  # [B, N, hidden + 2 e]
         graphs = []
