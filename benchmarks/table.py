@@ -1,0 +1,105 @@
+"""Write what backbones cost as tables, beside the public figures, from the JSON of ``fieldcast bench``.
+
+python benchmarks/table.py     (benchmarks/results/{speed,memory,scale}.json and public.json -> results/backbones.md)
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fieldcast.data.files import write_atomically
+from fieldcast.workflows.tables import markdown_table
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+PAGE = RESULTS / "backbones.md"
+
+
+def page() -> str:
+    """The whole page in Markdown."""
+    public = _read(HERE / "public.json")
+    speed, memory, scale = (_read(RESULTS / f"{kind}.json") for kind in ("speed", "memory", "scale"))
+    parts = [
+        "# What backbones cost",
+        "Made by `python benchmarks/table.py` from the figures of the commands below; 'public' is "
+        f"{public['what']} ({public['machine']}; matmul peak {public['matmul_peak_gflops']} GFLOP/s, first touch of "
+        f"fresh memory {public['first_touch_gb_per_second']} GB/s).",
+        "## Inference and training step",
+        _conditions(speed) + f" Matmul peak {speed['matmul_peak_gflops']} GFLOP/s. Medians, [least to most].",
+        markdown_table([_speed_row(each, "inference", public) for each in speed["backbones"]]),
+        markdown_table([_speed_row(each, "step", public) for each in speed["backbones"]]),
+        "Times on different machines are not to be divided by each other; shares of each machine's own peak may be set "
+        "side by side. Ours runs with large pages, the public versions as glibc ships memory. STGCN's public version "
+        "holds layers that it never uses. A step counts as three times the arithmetic of its forward pass.",
+        "## Peak memory",
+        _conditions(memory) + " Of the whole process, in MB; `before` is Python and torch without a model.",
+        markdown_table([_memory_row(each, public) for each in memory["backbones"]]),
+        "## Growth with the number of sensors",
+        _conditions(scale) + " A training step; the exponents are least-squares slopes of log over log.",
+        markdown_table([_scale_row(each, scale) for each in scale["backbones"]]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _conditions(result: dict[str, Any]) -> str:
+    size, where = result["size"], result["environment"]
+    nodes = f"{size['nodes']} nodes, " if size["nodes"] > 1 else ""
+    variables = ", ".join(f"{name}={value}" for name, value in where["variables"].items())
+    return (
+        f"`{result['command']}`: {nodes}{size['lookback']} -> {size['horizon']} steps, {size['channels']} channel, "
+        f"mini-batches of {size['batch_size']}; {where['device']}, {where['threads']} threads, "
+        f"{result['machine']['cores']} cores {result['machine']['cpu']}, torch "
+        f"{result['versions']['torch']}{f', {variables}' if variables else ''}."
+    )
+
+
+def _speed_row(each: dict[str, Any], kind: str, public: dict[str, Any]) -> dict[str, Any]:
+    found, other = each[kind], public["backbones"].get(each["backbone"])
+    row: dict[str, Any] = {
+        "backbone": each["backbone"], "parameters": f"{each['parameters']:,}", "GFLOP forward": f"{each['gflop']:.1f}",
+        f"{kind} ms": f"{found['median']:.0f} [{found['min']:.0f} to {found['max']:.0f}]",
+        "samples/s": f"{found['samples_per_second']:.0f}", "% of peak": f"{found['percent_of_peak']:.0f}",
+        "public": None, "public parameters": None, "public ms": None, "public % of peak": None,
+    }  # fmt: skip
+    if other:
+        theirs, peak = other[f"{kind}_ms"], public["matmul_peak_gflops"]
+        times = 1 if kind == "inference" else 3
+        row |= {
+            "public": other["source"], "public parameters": f"{other['parameters']:,}", "public ms": f"{theirs}",
+            "public % of peak": f"{100 * times * other['gflop'] * 1e3 / theirs / peak:.0f}",
+        }  # fmt: skip
+    return row
+
+
+def _memory_row(each: dict[str, Any], public: dict[str, Any]) -> dict[str, Any]:
+    other = public["backbones"].get(each["backbone"], {})
+    row: dict[str, Any] = {"backbone": each["backbone"], "before": f"{each['inference']['before_mb']:.0f}"}
+    for kind in ("inference", "step"):
+        row[kind] = f"{each[kind]['peak_mb']:.0f}"
+    return row | {f"public {kind}": _text(other.get(f"{kind}_mb")) for kind in ("inference", "step")}
+
+
+def _scale_row(each: dict[str, Any], scale: dict[str, Any]) -> dict[str, Any]:
+    counts = sorted({point["nodes"] for other in scale["backbones"] for point in other["points"]})
+    points = {point["nodes"]: point for point in each["points"]}
+    row: dict[str, Any] = {"backbone": each["backbone"], "cost": each["cost"]}
+    for count in counts:
+        point = points.get(count, {})
+        took = point.get("milliseconds")
+        row[f"N = {count:,}"] = f"{took['median']:.0f} ms, {point['peak_mb']:.0f} MB" if took else None
+    return row | {"time ~ N^": _text(each["time_exponent"]), "memory ~ N^": _text(each["memory_exponent"])}
+
+
+def _text(value: float | None) -> str | None:
+    return None if value is None else f"{value:g}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    write_atomically(PAGE, page())
+    print(PAGE.read_text(encoding="utf-8"))
