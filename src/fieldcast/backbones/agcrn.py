@@ -11,6 +11,7 @@ from fieldcast.core.module import Recipe, require
 from fieldcast.core.spec import Spec
 from fieldcast.nn.adaptive import AdaptiveAdjacency
 from fieldcast.nn.calendar import with_clock
+from fieldcast.nn.graph import chebyshev_terms
 
 
 class AGCRN(Backbone):
@@ -128,11 +129,7 @@ class _Cell(nn.Module):
 
     def _around(self, v: Tensor, graph: Tensor) -> Tensor:
         """[T_0 v | .. | T_(order-1) v]: [N, R, D] -> [N, R, order D]."""
-        terms = [v]
-        while len(terms) < self.order:
-            step = (graph.to(v.dtype) @ terms[-1].flatten(1)).view_as(v)  # [N, R, D]
-            terms.append(step if len(terms) == 1 else 2 * step - terms[-2])
-        return torch.cat(terms, dim=-1) if len(terms) > 1 else v
+        return torch.cat(chebyshev_terms(graph, v, self.order, dim=0), dim=-1)
 
 
 def _own(embedding: Tensor, pool: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from fieldcast.errors import FieldcastError
 from fieldcast.nn.adaptive import AdaptiveAdjacency, NodeSoftmax
 from fieldcast.nn.attention import Attention
 from fieldcast.nn.calendar import CalendarEmbedding, with_clock
+from fieldcast.nn.graph import add_map, apply
 
 _KERNEL = 3  # steps that a diffusion looks back over, k_t
 _POWERS = 2  # of each graph, k_s
@@ -238,8 +239,7 @@ class _Diffusion(nn.Module):
         weights = self.mix.weight.split(s.shape[-1], dim=1)  # [hidden, hidden] each
         out = F.linear(s / _KERNEL, weights[0], self.mix.bias)  # [B, N, steps, hidden]
         for graph, weight in zip(graphs, weights[1:], strict=True):
-            sent = (graph.to(s.dtype) @ s.flatten(2)).view_as(s)  # [B, N, steps, hidden]
-            out = torch.addmm(out.flatten(0, 2), sent.flatten(0, 2), weight.T).view_as(s)  # [B, N, steps, hidden]
+            out = add_map(out, apply(graph, s, dim=1), weight)  # [B, N, steps, hidden]
         return self.dropout(out)
 
     def go_on(self, x: Tensor, diffused: Tensor, graphs: list[Tensor], positions: int) -> Tensor:

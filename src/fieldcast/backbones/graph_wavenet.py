@@ -16,7 +16,7 @@ from fieldcast.core.module import Recipe, require
 from fieldcast.core.spec import Spec
 from fieldcast.nn.adaptive import AdaptiveAdjacency, StrongestLinks, send
 from fieldcast.nn.calendar import with_clock
-from fieldcast.nn.graph import Supports, apply, diffusion_terms
+from fieldcast.nn.graph import Supports, add_map, apply, diffusion_terms
 
 _DILATIONS = (1, 2)  # of the two layers of a block; a kernel of two steps each
 _BLOCKS = 4
@@ -143,7 +143,7 @@ class _Layer(nn.Module):
         earlier, later = x[: -self.dilation], x[self.dilation :]  # [steps, N, B, width] each
         before, now = self.gate.weight.chunk(2, dim=1)  # [2 width, width] each
         both = F.linear(earlier, before, self.gate.bias)  # [steps, N, B, 2 width]
-        f, g = _add_map(both, later, now).chunk(2, dim=-1)  # [steps, N, B, width] each
+        f, g = add_map(both, later, now).chunk(2, dim=-1)  # [steps, N, B, width] each
         x = f.tanh() * g.sigmoid()  # [steps, N, B, width]
         said = self.skip(x[-1])  # [N, B, skip]
         if not self.goes_on:
@@ -152,12 +152,6 @@ class _Layer(nn.Module):
         terms = diffusion_terms(maps, x, _POWERS)  # [steps, N, B, width] each
         out = F.linear(next(terms), weights[0], self.diffusion.bias)  # [steps, N, B, width]
         for term, weight in zip(terms, weights[1:], strict=True):
-            out = _add_map(out, term, weight)  # [steps, N, B, width]
+            out = add_map(out, term, weight)  # [steps, N, B, width]
         out = self.dropout(out) + later  # [steps, N, B, width]
         return self.norm(out.flatten(0, 2)).view_as(out), said
-
-
-def _add_map(total: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    """total + x W', in one product: [.., D], [.., C], [D, C] -> [.., D]."""
-    flat = torch.addmm(total.flatten(0, -2), x.flatten(0, -2), weight.T)  # [rows, D]
-    return flat.view_as(total)

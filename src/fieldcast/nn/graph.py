@@ -120,6 +120,12 @@ def diffusion_terms(maps: Iterable[Callable[[Tensor], Tensor]], x: Tensor, order
             yield term
 
 
+def add_map(total: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """total + x W', in one product, so that terms are summed without a copy side by side: [.., D], [.., C], [D, C]."""
+    flat = torch.addmm(total.flatten(0, -2), x.flatten(0, -2), weight.T)  # [rows, D]
+    return flat.view_as(total)
+
+
 def _csr(rows: Tensor, columns: Tensor, values: Tensor, nodes: int) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*CSR tensor support is in beta.*")
