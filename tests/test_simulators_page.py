@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 PAGE = (ROOT / "docs" / "simulators.md").read_text(encoding="utf-8")
+FIGURES = json.loads((ROOT / "docs" / "pictures" / "simulators.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -36,6 +38,10 @@ def test_the_table_of_speed_is_what_was_measured(likeness: ModuleType) -> None:
     assert stands("speed", likeness.speed_table(ROOT / "benchmarks" / "results" / "simulators.json"))
 
 
+def test_the_tables_of_likeness_are_those_of_the_figures(likeness: ModuleType) -> None:
+    assert all(stands(table, likeness.upright(FIGURES[table])) for table in ("city", "weather"))
+
+
 def test_the_statistics_are_what_they_are_called(likeness: ModuleType) -> None:
     """On series whose answers are known."""
     time = pd.date_range("2024-01-01", periods=4 * 24, freq="1h")  # a Monday
@@ -51,9 +57,10 @@ def test_the_statistics_are_what_they_are_called(likeness: ModuleType) -> None:
 
 
 @pytest.mark.slow
-def test_the_tables_follow_from_the_readings(likeness: ModuleType) -> None:
+def test_the_figures_follow_from_the_readings(likeness: ModuleType) -> None:
     for name in ("los_loop_week", "pems08_tail", "era5_uk_t2m"):
         dataset_path(name)
     shown, _ = likeness.cities(data_folder())
     air, month = likeness.weather(data_folder(), days=91)  # to the end of March
-    assert stands("city", likeness.city_table(shown)) and stands("weather", likeness.weather_table(air, month))
+    found = likeness.statistics(shown, air, month)
+    assert found == {each: FIGURES[each] for each in found}

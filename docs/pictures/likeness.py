@@ -23,9 +23,10 @@ KM_PER_DEGREE = 111.195
 
 @dataclass
 class City:
-    """Speeds or flows of one place: values [time, N], the clock, coordinates or None, the graph of its roads."""
+    """Speeds or flows of one place: values [time, N], the clock, the graph of its roads, coordinates or None."""
 
     name: str
+    hash: str
     values: np.ndarray
     time: pd.DatetimeIndex
     graph: Graph
@@ -45,7 +46,7 @@ def cities(folder: Path) -> tuple[dict[str, City], Simulation[Truth]]:
 
     def city(name: str, readings: Readings, graph: Graph, channel: int = 0, factor: float = 1.0) -> City:
         values = readings.values[..., channel] * np.float32(factor)
-        return City(name, values, readings.local_time(), graph, readings.coordinates)
+        return City(name, readings.hash, values, readings.local_time(), graph, readings.coordinates)
 
     return {
         "speed": city("simulated city", speed.readings, speed.graph),
@@ -177,20 +178,21 @@ def speed_table(results: Path) -> str:
     return markdown_table(rows)
 
 
+def statistics(shown: dict[str, City], simulation: Simulation[WeatherTruth], month: Readings) -> dict[str, Any]:
+    """The rows of the two tables of likeness, and of which readings they are."""
+    units = {"speed": "mph", "loop": "mph", "flow": "veh/h", "pems": "veh/h"}
+    march = simulation.readings.values[MARCH, :, 0]
+    real = month.values[..., 0] - np.float32(273.15)
+    return {
+        "city": [city_row(shown[key], unit) for key, unit in units.items()],
+        "weather": [
+            weather_row("simulated weather, March", march, (33, 49)), weather_row("era5_uk_t2m", real, (33, 49)),
+        ],
+        "hashes": {shown[key].name: shown[key].hash for key in ("loop", "pems")} | {"era5_uk_t2m": month.hash},
+    }  # fmt: skip
+
+
 def upright(rows: list[dict[str, Any]]) -> str:
     """A table with one column for each of ``rows``."""
     first, *others = rows[0]
     return markdown_table([{first: what, **{row[first]: row[what] for row in rows}} for what in others])
-
-
-def city_table(shown: dict[str, City]) -> str:
-    units = {"speed": "mph", "loop": "mph", "flow": "veh/h", "pems": "veh/h"}
-    return upright([city_row(shown[key], unit) for key, unit in units.items()])
-
-
-def weather_table(simulation: Simulation[WeatherTruth], month: Readings) -> str:
-    march = simulation.readings.values[MARCH, :, 0]
-    real = month.values[..., 0] - np.float32(273.15)
-    return upright(
-        [weather_row("simulated weather, March", march, (33, 49)), weather_row("era5_uk_t2m", real, (33, 49))]
-    )

@@ -1,4 +1,5 @@
-"""Draw the simulated city and the simulated weather beside real readings, and renew the tables of docs/simulators.md.
+"""Draw the simulated city and the simulated weather beside real readings, and renew the tables of docs/simulators.md,
+whose figures are kept in simulators.json beside the pictures.
 
 python docs/pictures/simulators.py [FOLDER]     (the folder with los_loop_week, pems08_tail and era5_uk_t2m; default:
                                                  FIELDCAST_DATA, or shared/data beside the checkout; needs two minutes)
@@ -7,6 +8,7 @@ python docs/pictures/simulators.py [FOLDER]     (the folder with los_loop_week, 
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 from itertools import pairwise
@@ -21,14 +23,14 @@ from likeness import (
     City,
     beside,
     cities,
-    city_table,
     correlations,
     flat,
     kilometres,
     less_its_day,
     speed_table,
+    statistics,
+    upright,
     weather,
-    weather_table,
 )
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -40,10 +42,12 @@ from fieldcast.data.catalog.simulate import Simulation, Truth, WeatherTruth
 from fieldcast.data.files import write_atomically
 from fieldcast.data.readings import Readings
 from fieldcast.errors import FieldcastError
+from fieldcast.evaluation.protocol import machine_record, version_record
 from fieldcast.reporting.pictures import INK, LINE, SOFT, STYLE, TRAINED
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "simulators.md"
+FIGURES = HERE / "simulators.json"
 SPEED = HERE.parents[1] / "benchmarks" / "results" / "simulators.json"
 SIMULATED, REAL = TRAINED[0][0], TRAINED[1][0]  # blue and orange, told apart by everybody
 SPEEDS = {"cmap": "cividis", "vmin": 5, "vmax": 70}
@@ -313,8 +317,13 @@ if __name__ == "__main__":
         with rc_context(STYLE):  # pyright: ignore[reportArgumentType]
             write_picture(draw_city(shown, speed.truth), HERE / "simulated_city.png")
             write_picture(draw_weather(air, month), HERE / "simulated_weather.png")
-        paste(PAGE, "city", city_table(shown))
-        paste(PAGE, "weather", weather_table(air, month))
+        figures = {
+            "what": "statistics of simulated (seed 0) and of real readings", **statistics(shown, air, month),
+            "machine": machine_record(), "versions": version_record(), "command": "python docs/pictures/simulators.py",
+        }  # fmt: skip
+        write_atomically(FIGURES, json.dumps(figures, indent=1) + "\n")
+        paste(PAGE, "city", upright(figures["city"]))
+        paste(PAGE, "weather", upright(figures["weather"]))
         paste(PAGE, "speed", speed_table(SPEED))
     except (FieldcastError, OSError) as error:
         sys.exit(f"simulators.py: {error}")
