@@ -38,12 +38,16 @@ def test_the_truth_is_fed_early_in_training_alone() -> None:
     form = over_ring(spec(3, horizon=4))
     backbone = stirred("dcrnn", form, hidden=3)
     x, ctx = inputs(form)
-    teacher = torch.randn(2, 4, 3, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    teacher = torch.randn(2, 4, 3, 1, dtype=torch.float64, generator=generator)
+    known = torch.rand(2, 4, 3, 1, generator=generator) < 0.7
 
     def forecast(step: int, train: bool = True) -> torch.Tensor:
         progress = Progress(step=step, steps=100_000)
         with torch.no_grad():
-            return backbone.train(train)(x, dataclasses.replace(ctx, teacher=teacher, progress=progress))
+            return backbone.train(train)(
+                x, dataclasses.replace(ctx, teacher=teacher, teacher_observed=known, progress=progress)
+            )
 
     own = forecast(0, train=False)
     assert torch.equal(forecast(100_000), own), "late in training it is fed with its own forecasts"
@@ -51,7 +55,7 @@ def test_the_truth_is_fed_early_in_training_alone() -> None:
     fed = forecast(0)  # all but surely with the truth
     walks = [walk.tensor().numpy() for walk in backbone.walks]  # type: ignore[union-attr]
     clock, weights = clock_of(form, ctx), arrays(backbone)
-    expected = dcrnn(x.numpy(), clock, walks, weights, 4, 2, 2, teacher=teacher.numpy())
+    expected = dcrnn(x.numpy(), clock, walks, weights, 4, 2, 2, teacher=torch.where(known, teacher, torch.nan).numpy())
     np.testing.assert_allclose(fed.numpy(), expected, rtol=0, atol=1e-12 * max(1, np.abs(expected).max()))
     assert not torch.equal(fed[:, 1:], own[:, 1:])
 
@@ -62,6 +66,7 @@ def test_half_of_the_draws_are_the_truth_in_the_middle_of_training(steps: int) -
     backbone, (_, ctx) = stirred("dcrnn", form, hidden=2), inputs(form)
 
     def share(step: int) -> float:
-        return backbone._share_of_truth(dataclasses.replace(ctx, progress=Progress(step=step, steps=steps)))  # type: ignore[operator]
+        now = dataclasses.replace(ctx, progress=Progress(step=step, steps=steps))
+        return float(backbone._share_of_truth(now, torch.zeros(())))  # type: ignore[operator]
 
     assert share(steps // 2) == pytest.approx(0.5, abs=1e-6) and share(0) > 0.85 and share(steps) < 0.15

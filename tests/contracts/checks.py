@@ -181,6 +181,20 @@ def compacts(subject: Subject, scaler: str = "channel") -> None:
     assert close(actual, expected), float((actual - expected).abs().max())
 
 
+def takes_half_precision(subject: Subject) -> None:
+    """Under autocast to bfloat16 the forecast is that of float32 to a few hundredths, and training moves on."""
+    forecaster, batch = subject.build(stirred=False), subject.batch()
+    x, ctx = forecaster.prepare(batch)
+    with torch.no_grad():
+        expected = forecaster(x, ctx)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert close(forecaster(x, ctx).float(), expected, 0.05)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = train_steps(forecaster, subject.windows(Sizes()))
+    assert np.isfinite(losses).all()
+    assert all(torch.isfinite(p.grad).all() for p in forecaster.parameters() if p.grad is not None)
+
+
 def compiles(subject: Subject) -> None:
     """``torch.compile`` takes it whole, once for all mini-batches of a size, in training and without gradients."""
     from torch._dynamo import config, reset
@@ -197,7 +211,11 @@ def compiles(subject: Subject) -> None:
                 assert close(compiled(x, ctx), forecaster(x, ctx))
         assert counter.frame_count == 1, "compiled anew for a mini-batch of the same size"
         x, ctx = forecaster.train().prepare(batches[0], teacher=True)
-        compiled(x, ctx).sum().backward()
+        forecaster.progress.steps, before = 100, counter.frame_count
+        for step in range(6):
+            forecaster.progress.step = step
+            compiled(x, ctx).sum().backward()
+        assert counter.frame_count <= before + 2, "compiled anew for every step"
     reset()
 
 

@@ -114,6 +114,11 @@ def test_export_with_a_dynamic_batch(name: str) -> None:
     checks.exports(Subject(name))
 
 
+@pytest.mark.parametrize("name", those(trainable=True))
+def test_half_precision(name: str) -> None:
+    checks.takes_half_precision(Subject(name))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", those(trainable=True))
 def test_compilation(name: str) -> None:

@@ -11,7 +11,7 @@ from tests.contracts import checks
 from tests.contracts.cases import ODD, Sizes, Subject, train_steps
 
 NAMES = STAGES.names()
-BESIDE = ("stid", "recurrent_decoder")
+BESIDE = ("stid", "dcrnn")
 SUBJECTS = [Subject(backbone, (name,)) for name in NAMES for backbone in BESIDE]
 every_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=str)
 

@@ -15,7 +15,11 @@ def context() -> Context:
     values = torch.arange(1.0, 25.0).view(2, 3, 4, 1)  # [B, T, M, O]
     seen = torch.ones(2, 3, 4, 1, dtype=torch.bool)
     calendar = torch.zeros(2, 5, 3, dtype=torch.long)
-    return Context(seen.expand(2, 3, 4, 2), values, seen, calendar, future=torch.rand(2, 2, 4, 1), teacher=None)
+    told = torch.arange(16).view(2, 2, 4, 1) % 3 > 0  # [B, H, M, O]
+    return Context(
+        seen.expand(2, 3, 4, 2), values, seen, calendar, future=torch.rand(2, 2, 4, 1), teacher=told.float(),
+        teacher_observed=told,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(("step", "steps", "fraction"), [(0, 0, 0), (5, 0, 0), (0, 10, 0), (5, 10, 0.5), (12, 10, 1)])
@@ -46,7 +50,9 @@ def test_the_context_at_the_nodes_that_are_read() -> None:
     part = whole.at(torch.tensor([2, 0]))
     assert torch.equal(part.history, whole.history[:, :, [2, 0]]) and part.history_observed.shape == (2, 3, 2, 1)
     assert part.future is not None and part.future.shape == (2, 2, 2, 1)
-    assert part.teacher is None and part.observed is whole.observed
+    assert part.teacher is not None and torch.equal(part.teacher.bool(), whole.teacher_observed[:, :, [2, 0]])  # type: ignore[index]
+    assert torch.equal(part.teacher.bool(), part.teacher_observed)  # type: ignore[arg-type]
+    assert part.observed is whole.observed
 
 
 def test_a_batch_shares_the_numbers_and_keeps_their_kinds() -> None:

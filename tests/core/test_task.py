@@ -87,6 +87,28 @@ def test_errors_of_shares_add_up() -> None:
     assert torch.allclose(whole[0], first[0] + second[0]) and torch.equal(whole[1], first[1] + second[1])
 
 
+@pytest.mark.parametrize(
+    ("every", "after", "steps"),
+    [
+        (0, 0, {0: 12, 99: 12}),
+        (6, 0, {0: 1, 5: 1, 6: 2, 65: 11, 66: 12, 80: 12}),  # D2STGNN on METR-LA
+        (3, 30, {0: 12, 29: 12, 30: 1, 32: 1, 33: 2, 62: 11, 63: 12, 299: 12}),  # and on its other datasets
+    ],
+)
+def test_the_curriculum_takes_one_more_step_at_a_time(every: int, after: int, steps: dict[int, int]) -> None:
+    task = Forecasting(curriculum=every, curriculum_after=after)
+    assert {epoch: task.steps(12, epoch) for epoch in steps} == steps
+
+
+def test_only_the_steps_of_the_curriculum_are_trained_on() -> None:
+    forecast = torch.ones(SHAPE, requires_grad=True)
+    observed = torch.ones(SHAPE, dtype=torch.bool)
+    loss = losses(Forecasting(curriculum=1), forecast, torch.zeros(SHAPE), observed)
+    loss.backward()
+    assert loss == 1 and forecast.grad is not None
+    assert forecast.grad[:, :1].ne(0).all() and forecast.grad[:, 1:].eq(0).all()
+
+
 def test_a_wrong_loss_is_refused() -> None:
     with pytest.raises(FieldcastError, match="there is no loss 'rmse': choose mae, mse or huber"):
         Forecasting("rmse")  # type: ignore[arg-type]

@@ -11,7 +11,10 @@ def dcrnn(
     x: np.ndarray, clock: np.ndarray | None, walks: list[np.ndarray], weights: Weights, horizon: int, layers: int,
     order: int, teacher: np.ndarray | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """x [B, T, N, C], calendar channels [B, T, 2] or None, the walks P(A), P(A') [N, N] -> y [B, H, N, O]."""
+    """x [B, T, N, C], calendar channels [B, T, 2] or None, the walks P(A), P(A') [N, N] -> y [B, H, N, O].
+
+    ``teacher`` [B, H, N, O] is the truth it is fed with, NaN where there is none.
+    """
     x = with_clock(x, clock)
     powers = [np.eye(len(walks[0]))]
     powers += [np.linalg.matrix_power(walk, k) for walk in walks for k in range(1, order + 1)]
@@ -38,7 +41,7 @@ def _one(
             step = states[layer]
         y = step @ weights["projection.weight"].T + weights["projection.bias"]
         said.append(y)
-        y = y if truth is None else truth[ahead]
+        y = y if truth is None else np.where(np.isnan(truth[ahead]), y, truth[ahead])
     return np.stack(said)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from fieldcast.core.context import Batch
 from fieldcast.data.graph import Graph
 from fieldcast.forecaster import Forecaster
-from fieldcast.nn.adaptive import NodeSoftmax
+from fieldcast.nn.adaptive import NodeSoftmax, StrongestLinks
 from fieldcast.nn.attention import NodeAttention
 from fieldcast.nn.normalisation import NodeLayerNorm
 
@@ -66,7 +66,9 @@ def hard_masked(forecaster: Forecaster, kept: Sequence[int], *, keep_outputs: bo
             for axis in dims:
                 state[f"{prefix}.{name}"].index_fill_(axis, torch.tensor(removed), 0)
     masked.load_state_dict(state)
-    plain = {NodeLayerNorm: norm_over, NodeSoftmax: softmax_over, NodeAttention: attention_over}
+    plain = {
+        NodeLayerNorm: norm_over, NodeSoftmax: softmax_over, NodeAttention: attention_over, StrongestLinks: links_over,
+    }  # fmt: skip
     for module in masked.modules():
         if type(module) in plain:
             module.forward = partial(plain[type(module)], module, list(kept))  # type: ignore[method-assign]
@@ -87,6 +89,16 @@ def softmax_over(module: NodeSoftmax, kept: list[int], scores: Tensor) -> Tensor
     there[kept] = 1
     weights = scores.exp() * there
     return weights / weights.sum(dim=-1, keepdim=True) * there[:, None]
+
+
+def links_over(module: StrongestLinks, kept: list[int], first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """The strongest links among the kept nodes alone, those of removed nodes without weight: [N, keep] twice."""
+    scores = first @ second[kept].T  # [N, kept]
+    order = scores.argsort(dim=-1, descending=True)[:, : module.keep]  # [N, keep]
+    strong = scores.gather(1, order).clamp_min(0).exp()  # [N, keep]
+    there = torch.zeros(len(first), dtype=scores.dtype)
+    there[kept] = 1
+    return torch.tensor(kept)[order], strong / strong.sum(dim=-1, keepdim=True) * there[:, None]
 
 
 def attention_over(module: NodeAttention, kept: list[int], q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-from scipy.special import lambertw
 from torch import Tensor, nn
 
 from fieldcast.core.backbone import Backbone
@@ -98,7 +97,7 @@ class DCRNN(Backbone):
     def _decode(self, states: list[Tensor], walks: Sequence[Callable[[Tensor], Tensor]], ctx: Context) -> Tensor:
         """States [N, B, hidden], one a layer, to forecasts [N, B, H, O]."""
         y = states[0].new_zeros(*states[0].shape[:2], self.targets)  # [N, B, O]
-        teacher = ctx.teacher if self.training else None  # [B, H, N, O]
+        teacher, known = (ctx.teacher, ctx.teacher_observed) if self.training else (None, None)  # [B, H, N, O] each
         forecast = []
         for step in range(self.horizon):
             x = y  # [N, B, O]
@@ -108,20 +107,27 @@ class DCRNN(Backbone):
                 x = states[layer]
             y = self.projection(x)  # [N, B, O]
             forecast.append(y)
-            if teacher is not None:
-                told = torch.rand((), device=y.device) < self._share_of_truth(ctx)
+            if teacher is not None and known is not None:
+                told = torch.rand((), device=y.device) < self._share_of_truth(ctx, y)
+                told = told & known[:, step].transpose(0, 1)  # [N, B, O]; where none was read, its own forecast
                 y = torch.where(told, teacher[:, step].transpose(0, 1).to(y.dtype), y)  # [N, B, O]
         return torch.stack(forecast, dim=2)  # [N, B, H, O]
 
-    def _share_of_truth(self, ctx: Context) -> float:
-        decay = self.sampling_decay
-        if decay is None:
-            half = max(2.0, ctx.progress.steps / 2)
-            decay = half / float(lambertw(half).real)  # solves k ln k = half
-        return decay / (decay + math.exp(min(700.0, ctx.progress.step / decay)))
+    def _share_of_truth(self, ctx: Context, y: Tensor) -> Tensor:
+        """k / (k + exp(step / k)) = sigmoid(ln k - step / k), as a tensor: torch.compile serves all steps with one."""
+        k = _halved_at(max(2.0, ctx.progress.steps / 2)) if self.sampling_decay is None else self.sampling_decay
+        return torch.sigmoid(math.log(k) - y.new_full((), ctx.progress.step) / k)
 
     def head(self, h: Tensor) -> Tensor:
         return self.unflatten(h)  # [B, H, N, O]
+
+
+def _halved_at(half: float) -> float:
+    """The k with k ln k = half, by Newton's steps: Lambert's W is nothing that torch.compile could trace."""
+    k = half
+    for _ in range(30):  # from above, on a convex function: each step comes closer
+        k = (k + half) / (math.log(k) + 1)
+    return k
 
 
 class _Cell(nn.Module):

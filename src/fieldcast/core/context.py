@@ -35,7 +35,8 @@ class Context:
     observed or switched off, and ``history_observed`` bool [B, T, M, O]; ``calendar`` int64 [B, T+H, 3] (slot of day,
     day of week, day of year; -1 is neutral);
     ``future`` [B, H, M, F] scaled channels known ahead, or None; ``window`` int64 [B], first rows of the windows;
-    ``teacher`` [B, H, M, O], scaled truth for scheduled sampling, in training only and only for models that ask.
+    ``teacher`` [B, H, M, O], scaled truth for scheduled sampling, 0 where ``teacher_observed`` says that there is
+    none, in training only and only for models that ask.
     N are the sensors that are read, M those that are forecast. They differ only in a compacted model, and there only
     the stages behind the backbone see M: stages before it and the backbone itself have N for M (:meth:`at`).
     """
@@ -47,6 +48,7 @@ class Context:
     future: Tensor | None = None
     window: Tensor | None = None
     teacher: Tensor | None = None
+    teacher_observed: Tensor | None = None
     progress: Progress = field(default_factory=Progress)
 
     def at(self, index: Tensor) -> Context:
@@ -61,6 +63,7 @@ class Context:
             history_observed=self.history_observed.index_select(2, index),  # [B, T, N, O]
             future=select(self.future),  # [B, H, N, F]
             teacher=select(self.teacher),  # [B, H, N, O]
+            teacher_observed=select(self.teacher_observed),  # [B, H, N, O]
         )
 
     def gated(self, inputs: Tensor, outputs: Tensor) -> Context:

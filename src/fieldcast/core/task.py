@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from fieldcast.core.context import Context
 from fieldcast.errors import FieldcastError
@@ -40,17 +41,31 @@ class Forecasting(Task):
     """Masked error of the forecast in scaled units, so that channels of different units weigh alike.
 
     mae: |e|; mse: e^2; huber: e^2 / 2 for |e| <= delta, else delta (|e| - delta / 2); delta in standard deviations.
+    With a ``curriculum`` of k epochs only the first 1 + (epoch - after) // k steps of the horizon count, from epoch
+    ``curriculum_after`` on (epochs from 0; before it all steps count), as in Shao et al., PVLDB 2022, arXiv:2206.09112.
     """
 
-    def __init__(self, loss: LossName = "mae", huber_delta: float = 1.0):
+    def __init__(
+        self, loss: LossName = "mae", huber_delta: float = 1.0, curriculum: int = 0, curriculum_after: int = 0
+    ):  # fmt: skip
         if loss not in ("mae", "mse", "huber"):
             raise FieldcastError(f"there is no loss '{loss}': choose mae, mse or huber.")
         if huber_delta <= 0:
             raise FieldcastError(f"the Huber delta is {huber_delta}: give a positive number of standard deviations.")
         self.name = loss
         self.huber_delta = huber_delta
+        self.curriculum, self.curriculum_after = curriculum, curriculum_after
+
+    def steps(self, horizon: int, epoch: int) -> int:
+        """How many steps of the horizon count in an epoch."""
+        if not self.curriculum or epoch < self.curriculum_after:
+            return horizon
+        return min(horizon, 1 + (epoch - self.curriculum_after) // self.curriculum)
 
     def errors(self, model: Model, x: Tensor, ctx: Context, y: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        counted = self.steps(observed.shape[1], ctx.progress.epoch)
+        if counted < observed.shape[1]:
+            observed = F.pad(observed[:, :counted], (0, 0, 0, 0, 0, observed.shape[1] - counted))  # [B, H, M, O]
         # NaN must not enter the subtraction: its gradient would be NaN even where the mask removes it.
         error = (model(x, ctx) - torch.where(observed, y, 0.0)).abs()  # [B, H, M, O]
         if self.name == "mse":

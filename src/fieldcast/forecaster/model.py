@@ -141,10 +141,11 @@ class Forecaster(nn.Module):
         if batch.future is not None:
             mean, scale = self.mean[:, self.future_index], self.scale[:, self.future_index]
             future = torch.nan_to_num((batch.future - mean) / scale)  # [B, H, M, F]
-        truth = None
+        truth = told = None
         if teacher and self.backbone.uses_teacher and batch.y is not None and batch.y_observed is not None:
-            truth = torch.where(batch.y_observed, self.rescale(batch.y), 0.0)  # [B, H, M, O]
-        ctx = Context(observed, history, seen, batch.calendar, future, batch.window, truth, self.progress)
+            told = batch.y_observed  # [B, H, M, O]
+            truth = torch.where(told, self.rescale(batch.y), 0.0)  # [B, H, M, O]
+        ctx = Context(observed, history, seen, batch.calendar, future, batch.window, truth, told, self.progress)
         return scaled, ctx
 
     def rescale(self, y: Tensor) -> Tensor:

@@ -27,6 +27,8 @@ class TrainingOptions:
         clip_norm: Largest norm of the gradient; 0 for no clipping.
         loss: Masked error in scaled units.
         huber_delta: Where Huber turns linear, in standard deviations.
+        curriculum: Epochs after which one more step of the horizon is trained on, beginning with one; 0 trains on all.
+        curriculum_after: Epochs on the whole horizon before the curriculum begins.
         patience: Epochs without a better validation score until training stops; 0 never stops early.
         precision: 32-bit floats, or bfloat16 where it is safe.
         accelerator: Where to train: auto takes a GPU when there is one.
@@ -45,6 +47,8 @@ class TrainingOptions:
     clip_norm: float = 5.0
     loss: LossName = "mae"
     huber_delta: float = 1.0
+    curriculum: int = 0
+    curriculum_after: int = 0
     patience: int = 15
     precision: Literal["32", "bf16"] = "32"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
@@ -61,7 +65,7 @@ class TrainingOptions:
         for name in positive:
             if not 0 < getattr(self, name) < math.inf:
                 raise FieldcastError(f"{name} is {getattr(self, name)}: give a positive number.")
-        for name in ("weight_decay", "clip_norm", "patience", "save_every"):
+        for name in ("weight_decay", "clip_norm", "curriculum", "curriculum_after", "patience", "save_every"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise FieldcastError(f"{name} is {getattr(self, name)}: give zero or more.")
 
@@ -69,7 +73,7 @@ class TrainingOptions:
             raise FieldcastError(f"the milestones are {list(self.milestones)}: give epochs from 1 on, rising.")
 
     def task(self) -> Forecasting:
-        return Forecasting(self.loss, self.huber_delta)
+        return Forecasting(self.loss, self.huber_delta, self.curriculum, self.curriculum_after)
 
     def to_json(self) -> dict[str, Any]:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}

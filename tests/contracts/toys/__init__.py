@@ -6,7 +6,6 @@ from tests.contracts.toys import (
     grid_skip,
     node_adapter,
     read_out,
-    recurrent_decoder,
     sensor_gate,
 )
 
@@ -16,6 +15,5 @@ __all__ = [
     "grid_skip",
     "node_adapter",
     "read_out",
-    "recurrent_decoder",
     "sensor_gate",
 ]
