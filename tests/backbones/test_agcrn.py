@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -51,3 +52,35 @@ def test_one_term_sees_no_neighbour() -> None:
         before = backbone(x, ctx)
         after = backbone(torch.cat([x[:, :, :3], x[:, :, 3:] + 1], dim=2), ctx)
     assert torch.equal(before[:, :, :3], after[:, :, :3]) and not torch.equal(before[:, :, 3], after[:, :, 3])
+
+
+def test_with_nodes_alike_it_is_an_ordinary_graph_gru() -> None:
+    """Embeddings of 1 / d and pools that do not depend on d: every node has the pool's weights and the mean's graph."""
+    form = spec(4, horizon=2)
+    x, ctx = inputs(form)
+    backbone = stirred("agcrn", form, width=3, layers=1, calendar_inputs=False)
+    cell = backbone.cells[0]  # type: ignore[index]
+    with torch.no_grad():
+        backbone.embedding.fill_(1 / backbone.embedding.shape[1])  # type: ignore[union-attr]
+        for pool in cell.parameters():
+            pool.copy_(pool[:1].expand_as(pool))
+        actual = backbone(x, ctx)
+    own, around = np.eye(4), np.full((4, 4), 1 / 4)
+
+    def sigmoid(v: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-v))
+
+    def convolve(v: np.ndarray, pool: torch.Tensor, bias: torch.Tensor) -> np.ndarray:
+        weight = pool[0].detach().numpy()  # [order, C + width, D]
+        return own @ v @ weight[0] + around @ v @ weight[1] + bias[0].detach().numpy()
+
+    for series, forecast in zip(x.numpy(), actual.numpy(), strict=True):
+        h = np.zeros((4, 3))
+        for step in series:
+            gates = sigmoid(convolve(np.concatenate([step, h], axis=1), cell.gate_pool, cell.gate_bias))
+            z, r = gates[:, :3], gates[:, 3:]
+            held = np.concatenate([step, z * h], axis=1)
+            h = r * h + (1 - r) * np.tanh(convolve(held, cell.candidate_pool, cell.candidate_bias))
+        weights = arrays(backbone)
+        y = h @ weights["output.weight"].T + weights["output.bias"]  # [N, H]
+        np.testing.assert_allclose(forecast[..., 0], y.T, rtol=0, atol=1e-12 * max(1.0, np.abs(y).max()))

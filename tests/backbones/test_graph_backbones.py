@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from fieldcast.core.spec import Spec
 from fieldcast.data.graph import Graph
@@ -118,3 +119,17 @@ def test_a_graph_is_needed_and_must_fit(name: str) -> None:
 def test_stgcn_refuses_a_graph_without_edges() -> None:
     with pytest.raises(FieldcastError, match="has no edge"):
         create("stgcn", tiny_windows(graph=Graph.from_adjacency(np.zeros((3, 3)))))
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "public"), [("graph_wavenet", 2.4, 2.6), ("agcrn", 1.8, 7.9), ("d2stgnn", 3.5, 7.9)]
+)
+def test_one_window_of_307_sensors_takes_fewer_operations_than_in_the_public_versions(
+    name: str, limit: float, public: float
+) -> None:
+    """In 1e9 operations, as torch counts them."""
+    form = over_ring(spec(307))
+    x, ctx = inputs(form, batch=1, neutral=False)
+    with torch.no_grad(), FlopCounterMode(display=False) as counted:
+        stirred(name, form)(x, ctx)
+    assert counted.get_total_flops() / 1e9 <= limit < public

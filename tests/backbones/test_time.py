@@ -1,0 +1,70 @@
+"""Inside a backbone nothing flows back in time, and the whole look-back is heard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from fieldcast.core.backbone import Backbone
+from fieldcast.core.registry import BACKBONES
+from fieldcast.core.spec import Spec
+from tests.backbones.common import inputs, over_ring, spec, stirred
+
+# Modules whose outputs run along time, and the axis of it. What STAEformer's attention and D2STGNN's dynamic graphs
+# see of the whole window is left out: there every step hears all.
+ALONG_TIME = {
+    "lstm": (("lstm",), 1),
+    "stgcn": (("blocks.0.before", "blocks.0.graph", "blocks.0", "blocks.1"), 1),
+    "graph_wavenet": (tuple(f"layers.{i}" for i in range(7)), 0),
+    "agcrn": (("cells.0", "cells.1"), 1),
+    "d2stgnn": (("layers.0.inherent.gru",), 1),
+}
+
+
+def along_time(backbone: Backbone, form: Spec, x: Tensor, names: tuple[str, ...]) -> list[Tensor]:
+    found: list[Tensor] = []
+
+    def keep(_: Any, __: Any, output: Any) -> None:
+        found.append((output[0] if isinstance(output, tuple) else output).detach())
+
+    hooks = [backbone.get_submodule(name).register_forward_hook(keep) for name in names]
+    with torch.no_grad():
+        backbone(x, inputs(form)[1])
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+@pytest.mark.parametrize("step", [3, 7, 11])
+@pytest.mark.parametrize("name", ALONG_TIME)
+def test_a_reading_changes_no_earlier_step(name: str, step: int) -> None:
+    form = over_ring(spec(4))
+    backbone = stirred(name, form, **({"dropout": 0.0} if name == "d2stgnn" else {}))
+    if name == "d2stgnn":  # its graphs see the whole window: what flows through the GRU is tried without them
+        backbone.graphs.register_forward_hook(lambda _, __, output: [0 * graph for graph in output])  # type: ignore[union-attr]
+    names, axis = ALONG_TIME[name]
+    x, _ = inputs(form)
+    other = x.clone()
+    other[:, step] += 1.0
+    for before, after in zip(
+        along_time(backbone, form, x, names), along_time(backbone, form, other, names), strict=True
+    ):
+        steps = before.shape[axis]
+        earlier = max(0, steps - (form.lookback - step))  # outputs are aligned to the right
+        assert torch.equal(before.narrow(axis, 0, earlier), after.narrow(axis, 0, earlier))
+        assert not torch.equal(before, after)
+
+
+@pytest.mark.parametrize("name", [name for name in BACKBONES.names() if BACKBONES.get(name).trainable])  # type: ignore[attr-defined]
+def test_every_step_of_the_look_back_has_a_say(name: str) -> None:
+    cls = BACKBONES.get(name)
+    if cls.needs_grid:  # type: ignore[attr-defined]
+        pytest.skip("over a grid")
+    form = over_ring(spec(4))
+    x, ctx = inputs(form)
+    x.requires_grad_()
+    stirred(name, form)(x, ctx).square().sum().backward()
+    assert x.grad is not None and x.grad.abs().sum(dim=(0, 2, 3)).gt(0).all()
