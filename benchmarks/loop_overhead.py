@@ -51,7 +51,8 @@ def windows() -> Windows:
 
 
 def bare(data: Windows, **hyper: int) -> float:
-    subject = Subject("stid", Size(207), hyper=hyper, windows=data)
+    said = ",".join(f"{name}={value}" for name, value in hyper.items())
+    subject = Subject(f"stid:{said}" if said else "stid", Size(207), windows=data)
     batches = [Batch.of(batch) for batch in WindowLoader(data, "train", 64, shuffle=True)]
     return statistics.median([milliseconds(lambda batch=batch: subject.step(batch)) for batch in batches][5:])
 

@@ -36,7 +36,8 @@ def run(argv: Sequence[str]) -> None:
     if kind != "startup":
         from fieldcast.workflows.bench.subject import Size
 
-        options.option("backbones", list[str], None, "backbones to measure; left out, all that are trained", many=True)
+        said = "backbones to measure, as name or name:setting=value,...; left out, all that are trained"
+        options.option("backbones", list[str], None, said, many=True)
         options.add(Size, skip=["nodes"] if kind == "scale" else [])
         if kind == "scale":
             options.option("nodes", list[int], [200, 1000, 5000], "numbers of sensors", many=True)
@@ -74,7 +75,7 @@ def _measure(kind: str, values: dict[str, Any], output: Output) -> dict[str, Any
         torch.set_num_threads(values["threads"])
     known = bench.trained_backbones()
     names = values["backbones"] or known
-    for name in names:
+    for name in (bench.with_settings(each)[0] for each in names):
         if name not in known:
             raise FieldcastError(
                 f"there is no trained backbone '{name}'{did_you_mean(name, known)}: choose {', '.join(known)}."

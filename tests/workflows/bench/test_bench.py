@@ -54,6 +54,15 @@ def test_every_backbone_that_is_trained_can_be_measured() -> None:
         assert subject.flops() > 0 and count_parameters(subject.forecaster) > 0
 
 
+def test_a_backbone_may_bring_settings() -> None:
+    wide, narrow = Subject("stid", SMALL), Subject("stid:width=8,layers=1,calendar_inputs=false", SMALL)
+    assert narrow.name == "stid:width=8,layers=1,calendar_inputs=false"
+    assert narrow.forecaster.backbone.hyper["calendar_inputs"] is False
+    assert count_parameters(narrow.forecaster) < count_parameters(wide.forecaster)
+    with pytest.raises(FieldcastError, match="'stid:width' gives no setting"):
+        Subject("stid:width", SMALL)
+
+
 def test_ratios_are_paired_by_round(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that slows down by ten between rounds changes no ratio."""
     clock = iter([1.0, 1.0, 1.0, 1.0, 2.0, 6.0, 4.0, 8.0, 20.0, 60.0, 40.0, 80.0, 200.0, 600.0, 400.0, 800.0])

@@ -4,6 +4,14 @@ from fieldcast.workflows.bench.memory import measure_memory
 from fieldcast.workflows.bench.scale import measure_scale
 from fieldcast.workflows.bench.speed import measure_speed
 from fieldcast.workflows.bench.startup import measure_startup
-from fieldcast.workflows.bench.subject import Size, trained_backbones
+from fieldcast.workflows.bench.subject import Size, trained_backbones, with_settings
 
-__all__ = ["Size", "measure_memory", "measure_scale", "measure_speed", "measure_startup", "trained_backbones"]
+__all__ = [
+    "Size",
+    "measure_memory",
+    "measure_scale",
+    "measure_speed",
+    "measure_startup",
+    "trained_backbones",
+    "with_settings",
+]

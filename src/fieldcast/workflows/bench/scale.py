@@ -13,7 +13,7 @@ from fieldcast.errors import FieldcastError
 from fieldcast.evaluation.protocol import machine_record, version_record
 from fieldcast.workflows.bench.clock import check_device, environment
 from fieldcast.workflows.bench.memory import in_a_process
-from fieldcast.workflows.bench.subject import Size
+from fieldcast.workflows.bench.subject import Size, with_settings
 from fieldcast.workflows.running import Say
 
 
@@ -42,7 +42,7 @@ def measure_scale(
                 break
         whole = [point for point in points if "failed" not in point]
         rows.append({
-            "backbone": name, "cost": getattr(BACKBONES.get(name), "cost", None), "points": points,
+            "backbone": name, "cost": getattr(BACKBONES.get(with_settings(name)[0]), "cost", None), "points": points,
             "time_exponent": _slope(whole, [point["milliseconds"]["median"] for point in whole]),
             "memory_exponent": _slope(whole, [point["peak_mb"] - point["before_mb"] for point in whole]),
         })  # fmt: skip

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
 
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Batch
@@ -54,6 +54,18 @@ def trained_backbones() -> list[str]:
     return [name for name in BACKBONES.names() if getattr(BACKBONES.get(name), "trainable", False)]
 
 
+def with_settings(text: str) -> tuple[str, dict[str, Any]]:
+    """A backbone's name and settings, of ``name`` or ``name:setting=value,setting=value``."""
+    name, _, said = text.partition(":")
+    settings: dict[str, Any] = {}
+    for each in said.split(",") if said else ():
+        setting, given, value = each.partition("=")
+        if not setting or not given:
+            raise FieldcastError(f"'{text}' gives no setting: write it as {name}:setting=value,setting=value.")
+        settings[setting] = yaml.safe_load(value)
+    return name, settings
+
+
 def random_windows(size: Size, with_graph: bool = True, seed: int = 0, *, with_grid: bool = False) -> Windows:
     """Windows over random readings, 2 % of them missing, on random places joined to their 8 nearest.
 
@@ -78,17 +90,16 @@ class Subject:
     """A backbone ready to be measured; ``infer`` and ``step`` are one call each, on the same batch.
 
     A step is zero_grad, forward, masked MAE in scaled units, backward, clipping and Adam, as training does it.
+    ``name`` may give settings (:func:`with_settings`).
     """
 
-    def __init__(
-        self, name: str, size: Size, device: str = "cpu", hyper: Mapping[str, Any] | None = None,
-        windows: Windows | None = None,
-    ):  # fmt: skip
+    def __init__(self, name: str, size: Size, device: str = "cpu", windows: Windows | None = None):
+        self.name, self.size, self.device = name, size, device
+        name, hyper = with_settings(name)
         cls = BACKBONES.get(name)
         assert issubclass(cls, Backbone)
-        self.name, self.size, self.device = name, size, device
         windows = windows or random_windows(size, with_graph=cls.needs_graph, with_grid=cls.needs_grid)
-        self.forecaster: Forecaster = create(name, windows, seed=0, **(hyper or {})).to(device)
+        self.forecaster: Forecaster = create(name, windows, seed=0, **hyper).to(device)
         self._batch = Batch.of(next(iter(WindowLoader(windows, "train", size.batch_size))), device)
         self._task = TrainingOptions().task()
         self._optimizer: torch.optim.Optimizer | None = None
