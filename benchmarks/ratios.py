@@ -2,6 +2,8 @@
 
 python benchmarks/ratios.py [--backbones A B ...] [--nodes N] [--rounds K] [--threads T] [--out FILE]
 
+With --out each backbone is written as soon as it is measured, in place of its figures for as many sensors in the file.
+
 Two ratios, plain over ours, medians over paired rounds. *Same environment*: both in one process, in turn. *As shipped*:
 each in a fresh process, in turn, ours with what `fieldcast` sets by itself, the plain one with the system's defaults.
 Inference is a forward pass in eval mode without gradients; a step is zero_grad, forward, masked MAE, backward and Adam
@@ -32,6 +34,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.plain import PLAIN  # noqa: E402
 
+from fieldcast.core.allocator import SWITCH, prepare_memory  # noqa: E402
 from fieldcast.core.context import Context  # noqa: E402
 from fieldcast.data.files import write_atomically  # noqa: E402
 from fieldcast.evaluation.protocol import machine_record, version_record  # noqa: E402
@@ -120,7 +123,7 @@ def same(name: str, nodes: int, rounds: int, warm_up: int = 2) -> dict[str, Any]
     return found
 
 
-def alone(name: str, nodes: int, which: str, rounds: int = 3) -> dict[str, Any]:
+def alone(name: str, nodes: int, which: str, rounds: int = 2) -> dict[str, Any]:
     """One of the two in this process: medians of inference and step, and the variables that it ran under."""
     pair = Pair(name, nodes, only=which)
     found: dict[str, Any] = {"variables": environment("cpu")["variables"]}
@@ -133,7 +136,7 @@ def alone(name: str, nodes: int, which: str, rounds: int = 3) -> dict[str, Any]:
 def shipped(name: str, nodes: int, rounds: int, threads: int) -> dict[str, Any]:
     """Each in fresh processes, in turn."""
     spent: dict[str, dict[str, list[float]]] = {kind: {"ours": [], "plain": []} for kind in ("inference", "step")}
-    bare = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    bare = {name: value for name, value in os.environ.items() if name not in (*VARIABLES, SWITCH)}
     variables = {}
     for number in range(rounds):
         for which in sorted(("ours", "plain"), reverse=number % 2 == 0):
@@ -165,33 +168,34 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     arguments = parser.parse_args(argv)
     if arguments.alone == "ours":
-        from fieldcast.cli.__main__ import prepare_process
-
-        prepare_process()
+        prepare_memory()
     torch.set_num_threads(arguments.threads)
     if arguments.alone:
         print(json.dumps(alone(arguments.backbones[0], arguments.nodes, arguments.alone)))
         return
-    rows = []
+    rows: list[dict[str, Any]] = []
+    if arguments.out and arguments.out.exists():
+        rows = json.loads(arguments.out.read_text(encoding="utf-8"))["rows"]
     for name in arguments.backbones:
         row = {
-            "backbone": name, "batch_size": BATCH.get(name, 64),
+            "backbone": name, "nodes": arguments.nodes, "batch_size": BATCH.get(name, 64),
             "same_environment": same(name, arguments.nodes, arguments.rounds),
             "as_shipped": shipped(name, arguments.nodes, arguments.rounds, arguments.threads),
         }  # fmt: skip
-        rows.append(row)
-        line = {part: {kind: row[part][kind]["ratio"] for kind in ("inference", "step")} for part in list(row)[2:]}
-        print(name, line, file=sys.stderr)
-    result = {
-        "what": "plain over ours: how many times as fast ours is", "nodes": arguments.nodes, "backbones": rows,
-        "environment": environment("cpu"), "machine": machine_record(), "versions": version_record(),
-        "command": " ".join(["python benchmarks/ratios.py", *(sys.argv[1:] if argv is None else argv)]),
-    }  # fmt: skip
-    text = json.dumps(result, indent=1) + "\n"
-    if arguments.out:
-        write_atomically(arguments.out, text)
-    else:
-        print(text)
+        parts = ("same_environment", "as_shipped")
+        line = {part: {kind: row[part][kind]["ratio"] for kind in ("inference", "step")} for part in parts}
+        print(name, line, file=sys.stderr, flush=True)
+        row |= {
+            "environment": environment("cpu"), "machine": machine_record(), "versions": version_record(),
+            "command": " ".join(["python benchmarks/ratios.py", *(sys.argv[1:] if argv is None else argv)]),
+        }  # fmt: skip
+        rows = [each for each in rows if (each["backbone"], each["nodes"]) != (name, arguments.nodes)] + [row]
+        result = {"what": "plain over ours: how many times as fast ours is", "rows": rows}
+        text = json.dumps(result, indent=1) + "\n"
+        if arguments.out:
+            write_atomically(arguments.out, text)
+        else:
+            print(text)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Write what backbones cost as tables, beside the public figures, from the JSON of ``fieldcast bench``.
 
-python benchmarks/table.py     (benchmarks/results/{speed,memory,scale}.json and public.json -> results/backbones.md)
+python benchmarks/table.py     (public.json and results/{speed,memory,scale*,ratios}.json -> results/backbones.md)
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ PAGE = RESULTS / "backbones.md"
 def page() -> str:
     """The whole page in Markdown."""
     public = _read(HERE / "public.json")
-    speed, memory, scale = (_read(RESULTS / f"{kind}.json") for kind in ("speed", "memory", "scale"))
+    speed, memory, ratios = (_read(RESULTS / f"{kind}.json") for kind in ("speed", "memory", "ratios"))
+    scales = [_read(path) for path in sorted(RESULTS.glob("scale*.json"))]
     parts = [
         "# What backbones cost",
         "Made by `python benchmarks/table.py` from the figures of the commands below; 'public' is "
@@ -33,12 +34,19 @@ def page() -> str:
         "Times on different machines are not to be divided by each other; shares of each machine's own peak may be set "
         "side by side. Ours runs with large pages, the public versions as glibc ships memory. STGCN's public version "
         "holds layers that it never uses. A step counts as three times the arithmetic of its forward pass.",
+        "## Beside the same models written as public code has them",
+        _paired(ratios["rows"]),
+        *(markdown_table([_ratio_row(each, kind) for each in ratios["rows"]]) for kind in ("inference", "step")),
         "## Peak memory",
         _conditions(memory) + " Of the whole process, in MB; `before` is Python and torch without a model.",
         markdown_table([_memory_row(each, public) for each in memory["backbones"]]),
         "## Growth with the number of sensors",
-        _conditions(scale) + " A training step; the exponents are least-squares slopes of log over log.",
-        markdown_table([_scale_row(each, scale) for each in scale["backbones"]]),
+        "A training step and the peak memory of its process; the exponents are least-squares slopes of log over log.",
+        *(
+            part
+            for scale in scales
+            for part in (_conditions(scale), markdown_table([_scale_row(each, scale) for each in scale["backbones"]]))
+        ),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -70,6 +78,37 @@ def _speed_row(each: dict[str, Any], kind: str, public: dict[str, Any]) -> dict[
             "public": other["source"], "public parameters": f"{other['parameters']:,}", "public ms": f"{theirs}",
             "public % of peak": f"{100 * times * other['gflop'] * 1e3 / theirs / peak:.0f}",
         }  # fmt: skip
+    return row
+
+
+def _paired(rows: list[dict[str, Any]]) -> str:
+    rounds = {each["same_environment"]["step"]["ours"]["rounds"] for each in rows}
+    where = rows[0]["environment"]
+    variables = ", ".join(f"{name}={value}" for name, value in where["variables"].items())
+    return (
+        f"`{rows[0]['command']}` and alike for other sizes: how many times as fast ours is as `benchmarks/plain`, the "
+        "same models with the same weights and outputs, written as the public code writes them; medians of "
+        f"{'/'.join(map(str, sorted(rounds)))} paired rounds [least to most], steps in training mode; "
+        f"{where['threads']} threads, {rows[0]['machine']['cores']} cores {rows[0]['machine']['cpu']}, torch "
+        f"{rows[0]['versions']['torch']}. Same environment: both in one process under {variables}. As shipped: each in "
+        "fresh processes, the plain one with the system's defaults, ours with what the command `fieldcast` sets."
+    )
+
+
+def _ratio_row(each: dict[str, Any], kind: str) -> dict[str, Any]:
+    same, shipped = each["same_environment"], each["as_shipped"]
+    row: dict[str, Any] = {
+        "backbone": each["backbone"],
+        "nodes": str(each["nodes"]),
+        "windows": str(each["batch_size"]),
+    }
+    for name, found in (("same environment", same), ("as shipped", shipped)):
+        ratios = found[kind]["ratios"]
+        row[f"{kind}, {name}"] = f"{found[kind]['ratio']:.2f} [{min(ratios):.2f} to {max(ratios):.2f}]"
+    for which in ("ours", "plain"):
+        row[f"{which} ms"] = f"{same[kind][which]['median']:.0f}"
+    for which in ("ours", "plain"):
+        row[f"{which} % of peak"] = f"{same[kind]['percent_of_peak'][which]:.0f}"
     return row
 
 

@@ -6,10 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from fieldcast.core.allocator import prepare_memory
 from fieldcast.errors import FieldcastError
 from fieldcast.workflows.experiment import run_experiment
 
 if __name__ == "__main__":
+    prepare_memory()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("experiment", help="the YAML file")
     parser.add_argument("--data", help="folder with the datasets (default: the environment's FIELDCAST_DATA)")

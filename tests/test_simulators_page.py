@@ -51,6 +51,7 @@ def test_the_statistics_are_what_they_are_called(likeness: ModuleType) -> None:
     assert likeness.memory(values[:, 1:2]) == pytest.approx(-1)
     assert likeness.by_the_clock(values[:, :1], time) == pytest.approx(1)
     assert likeness.by_the_clock(values[:, 2:], time) < 0.1
+    assert likeness.congested(np.array([[39.0, np.nan], [40.0, np.nan]])) == 0.5
     assert likeness.correlations(values)[0, 2] == pytest.approx(np.corrcoef(values[:, 0], values[:, 2])[0, 1])
     assert likeness.kilometres(np.array([[40.0, 10.0], [41.0, 10.0]]))[0, 1] == pytest.approx(111.195)
     assert np.abs(likeness.less_its_day(np.stack([clock], axis=1))).max() == 0

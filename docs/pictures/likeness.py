@@ -93,6 +93,11 @@ def last_value(values: np.ndarray, ahead: int) -> float:
     return float(np.nanmean(np.abs(values[ahead:] - values[:-ahead])))
 
 
+def congested(values: np.ndarray) -> float:
+    """Share of the readings that are slow."""
+    return float(np.mean(values[np.isfinite(values)] < CONGESTED))
+
+
 def by_the_clock(values: np.ndarray, time: pd.DatetimeIndex) -> float:
     """Share of a sensor's variance on working days that the time of day explains, the median over sensors."""
     working = np.asarray(time.day_of_week < 5)
@@ -115,7 +120,7 @@ def city_row(city: City, unit: str) -> dict[str, Any]:
         "correlation along graph edges": f"{np.nanmedian(likeness[source[apart], target[apart]]):.2f}",
         "correlation of all pairs": f"{np.nanmedian(likeness[np.triu_indices(len(likeness), 1)]):.2f}",
     }
-    found["time congested"] = f"{100 * np.nanmean(city.values < CONGESTED):.1f} %" if unit == "mph" else "-"
+    found["time congested"] = f"{100 * congested(city.values):.1f} %" if unit == "mph" else "-"
     for ahead in (3, 6, 12):
         found[f"last value, {ahead} steps"] = number(last_value(city.values, ahead))
     return found

@@ -24,6 +24,7 @@ from fieldcast._version import __version__
 from fieldcast.errors import FieldcastError
 
 if TYPE_CHECKING:
+    from fieldcast.core.allocator import prepare_memory
     from fieldcast.core.backbone import Backbone
     from fieldcast.core.registry import register
     from fieldcast.data.formats import open_readings
@@ -49,13 +50,14 @@ _WHERE = {
     "load": "fieldcast.forecaster",
     "open_readings": "fieldcast.data.formats",
     "predict": "fieldcast.forecaster",
+    "prepare_memory": "fieldcast.core.allocator",
     "register": "fieldcast.core.registry",
     "save": "fieldcast.forecaster",
 }
 
 __all__ = [
     "Backbone", "FieldcastError", "Forecaster", "Graph", "Readings", "TrainingOptions", "Windows", "__version__",
-    "create", "evaluate", "export", "fit", "load", "open_readings", "predict", "register", "save",
+    "create", "evaluate", "export", "fit", "load", "open_readings", "predict", "prepare_memory", "register", "save",
 ]  # fmt: skip
 
 

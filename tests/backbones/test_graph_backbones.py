@@ -121,15 +121,11 @@ def test_stgcn_refuses_a_graph_without_edges() -> None:
         create("stgcn", tiny_windows(graph=Graph.from_adjacency(np.zeros((3, 3)))))
 
 
-@pytest.mark.parametrize(
-    ("name", "limit", "public"), [("graph_wavenet", 2.4, 2.6), ("agcrn", 1.8, 7.9), ("d2stgnn", 3.5, 7.9)]
-)
-def test_one_window_of_307_sensors_takes_fewer_operations_than_in_the_public_versions(
-    name: str, limit: float, public: float
-) -> None:
-    """In 1e9 operations, as torch counts them."""
+@pytest.mark.parametrize(("name", "limit"), [("graph_wavenet", 2.4), ("agcrn", 1.8), ("d2stgnn", 3.5)])
+def test_one_window_of_307_sensors_keeps_to_its_budget(name: str, limit: float) -> None:
+    """In 1e9 operations, as torch counts them: a product made twice, or with an identity, would show."""
     form = over_ring(spec(307))
     x, ctx = inputs(form, batch=1, neutral=False)
     with torch.no_grad(), FlopCounterMode(display=False) as counted:
         stirred(name, form)(x, ctx)
-    assert counted.get_total_flops() / 1e9 <= limit < public
+    assert counted.get_total_flops() / 1e9 <= limit

@@ -13,29 +13,31 @@ from fieldcast.core.registry import BACKBONES
 from fieldcast.core.spec import Spec
 from tests.backbones.common import inputs, over_ring, spec, stirred
 
-# Modules whose outputs run along time, and the axis of it. What STAEformer's attention and D2STGNN's dynamic graphs
-# see of the whole window is left out: there every step hears all.
+# Modules whose outputs run along time, and the axis of it; of one that is called at every step, the steps. What
+# STAEformer's attention and D2STGNN's dynamic graphs see of the whole window is left out: there every step hears all.
 ALONG_TIME = {
     "lstm": (("lstm",), 1),
     "stgcn": (("blocks.0.before", "blocks.0.graph", "blocks.0", "blocks.1"), 1),
     "graph_wavenet": (tuple(f"layers.{i}" for i in range(7)), 0),
     "agcrn": (("cells.0", "cells.1"), 1),
+    "dcrnn": (("encoder.0", "encoder.1"), 0),
+    "gcn_gru": (("gates", "candidate"), 0),
     "d2stgnn": (("layers.0.inherent.gru",), 1),
 }
 
 
 def along_time(backbone: Backbone, form: Spec, x: Tensor, names: tuple[str, ...]) -> list[Tensor]:
-    found: list[Tensor] = []
+    found: dict[Any, list[Tensor]] = {}
 
-    def keep(_: Any, __: Any, output: Any) -> None:
-        found.append((output[0] if isinstance(output, tuple) else output).detach())
+    def keep(module: Any, _: Any, output: Any) -> None:
+        found.setdefault(module, []).append((output[0] if isinstance(output, tuple) else output).detach())
 
     hooks = [backbone.get_submodule(name).register_forward_hook(keep) for name in names]
     with torch.no_grad():
         backbone(x, inputs(form)[1])
     for hook in hooks:
         hook.remove()
-    return found
+    return [torch.stack(outputs) if len(outputs) > 1 else outputs[0] for outputs in found.values()]
 
 
 @pytest.mark.parametrize("step", [3, 7, 11])
@@ -58,11 +60,11 @@ def test_a_reading_changes_no_earlier_step(name: str, step: int) -> None:
         assert not torch.equal(before, after)
 
 
-@pytest.mark.parametrize("name", [name for name in BACKBONES.names() if BACKBONES.get(name).trainable])  # type: ignore[attr-defined]
+TRAINED = [name for name in BACKBONES.names() if (cls := BACKBONES.get(name)).trainable and not cls.needs_grid]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", TRAINED)
 def test_every_step_of_the_look_back_has_a_say(name: str) -> None:
-    cls = BACKBONES.get(name)
-    if cls.needs_grid:  # type: ignore[attr-defined]
-        pytest.skip("over a grid")
     form = over_ring(spec(4))
     x, ctx = inputs(form)
     x.requires_grad_()

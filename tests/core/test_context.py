@@ -34,6 +34,9 @@ def test_a_gate_acts_on_history_and_on_what_was_observed() -> None:
     assert torch.equal(after.history, before.history * gate[:, None])
     assert after.observed.any(dim=3).any(dim=1).tolist() == [[True, False, True, False]] * 2
     assert torch.equal(after.history_observed, after.observed[..., :1])
+    assert after.teacher is not None and after.teacher_observed is not None and before.teacher is not None
+    for now, then in ((after.teacher, before.teacher), (after.teacher_observed, before.teacher_observed)):
+        assert torch.equal(now[:, :, [0, 2]], then[:, :, [0, 2]]) and not now[:, :, [1, 3]].any()  # type: ignore[index]
     assert before.observed.all() and after.calendar is before.calendar and after.future is before.future
 
 

@@ -255,3 +255,25 @@ def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(FieldcastError, match=r"accelerator is 'gpu', .* choose auto or cpu"):
         train(None, dataclasses.replace(PLAIN, accelerator="gpu"))
+
+
+def test_a_curriculum_must_reach_the_whole_horizon() -> None:
+    data = windows()
+    short = dataclasses.replace(PLAIN, max_epochs=5, curriculum=2, curriculum_after=1)
+    with pytest.raises(FieldcastError, match=r"all 3 steps from epoch 5 on, and max_epochs is 5: give 6 or more"):
+        fit(create("stid", data, seed=0), data, short)
+    with pytest.raises(FieldcastError, match="curriculum_after is given without a curriculum"):
+        dataclasses.replace(PLAIN, curriculum_after=1)
+
+
+def test_patience_waits_for_the_curriculum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Validation over the whole horizon gets no better at first: training goes on until all steps had their turn."""
+    data = windows()
+    scores = iter([{"selection": float(score)} for score in range(20)])
+    monkeypatch.setattr("fieldcast.training.module._ValidationSums.scores", lambda *_: next(scores))
+    options = dataclasses.replace(PLAIN, max_epochs=12, patience=2, curriculum=2)
+    history = fit(create("stid", data, seed=0), data, options)
+    assert history.best_epoch == 0 and [row["epoch"] for row in history.rows][-1] == 5
+    scores = iter([{"selection": float(score)} for score in range(20)])
+    history = fit(create("stid", data, seed=0), data, dataclasses.replace(options, curriculum=0))
+    assert [row["epoch"] for row in history.rows][-1] == 2

@@ -93,7 +93,7 @@ def test_published_figures_stand_in_columns_of_their_own(lines: list[dict[str, A
 
 def test_differences_are_paired_by_day(lines: list[dict[str, Any]]) -> None:
     text = as_markdown(TINY, lines)
-    assert "bootstrap over" in text and "sizes only, no significance" in text
+    assert "paired by day and seed, fewer than 10 test days: sizes only, no significance" in text
     pooled = {
         name: [line["scores"]["channels"]["value"]["pooled"]["mae"] for line in lines
                if (line["dataset"], line["backbone"]) == ("a.csv", name)]

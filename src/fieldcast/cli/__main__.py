@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from fieldcast.core.allocator import prepare_memory
 from fieldcast.errors import FieldcastError, did_you_mean
 
 COMMANDS = {
@@ -28,18 +29,8 @@ _PLUGGABLE = ("train", "evaluate", "predict", "models", "bench")
 _USAGE = "fieldcast COMMAND [options]      fieldcast COMMAND --help"
 
 
-def prepare_process() -> None:
-    """Let torch back large tensors with large pages: fresh memory costs a CPU more time than arithmetic does.
-
-    Linux alone; must stand before torch's first tensor. Whoever sets THP_MEM_ALLOC_ENABLE=0 has it otherwise.
-    """
-    if sys.platform == "linux":
-        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; 0 when it did, 2 with one sentence on stderr when what was given does not work."""
-    prepare_process()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
@@ -50,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"fieldcast {__version__}")
         return 0
     name, rest = arguments[0], arguments[1:]
+    prepare_memory()
     try:
         if name not in COMMANDS:
             raise FieldcastError(f"there is no command '{name}'{did_you_mean(name, COMMANDS)}: see fieldcast --help.")

@@ -69,13 +69,16 @@ class Context:
     def gated(self, inputs: Tensor, outputs: Tensor) -> Context:
         """The context behind a sensor gate: ``inputs`` [N] and ``outputs`` [M] are its factors.
 
-        A sensor whose gate is zero was not observed.
+        A sensor whose gate is zero was not observed, and no truth of it is told.
         """
+        on = (outputs != 0)[:, None]  # [M, 1]
         return dataclasses.replace(
             self,
             observed=self.observed & (inputs != 0)[:, None],  # [B, T, N, C]
             history=self.history * outputs[:, None],  # [B, T, M, O]
-            history_observed=self.history_observed & (outputs != 0)[:, None],  # [B, T, M, O]
+            history_observed=self.history_observed & on,  # [B, T, M, O]
+            teacher=None if self.teacher is None else torch.where(on, self.teacher, 0.0),  # [B, H, M, O]
+            teacher_observed=None if self.teacher_observed is None else self.teacher_observed & on,  # [B, H, M, O]
         )
 
 

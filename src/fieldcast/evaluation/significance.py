@@ -34,9 +34,11 @@ class Difference:
 
     @property
     def resampled(self) -> str:
-        """Over what the bootstrap ran, in words."""
+        """Over what the bootstrap ran, in words; or that it did not."""
+        if self.p is None:
+            return f"{self.too_few}: sizes only, no significance"
         blocks = f" in blocks of {self.block}" if self.block > 1 else ""
-        return f"bootstrap over {self.days} test days{blocks} and over seeds"
+        return f"bootstrap over {self.days} test days{blocks}{' and over seeds' if self.seeds > 1 else ''}"
 
     @property
     def too_few(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Batch, Context, Progress
+from fieldcast.core.kinds import fits, in_words
 from fieldcast.core.module import gather_nodes
 from fieldcast.core.registry import BACKBONES
 from fieldcast.core.seeding import seeded
@@ -255,6 +256,15 @@ def create(
 
 def _construct(cls: type[Backbone], spec: Spec, hyper: Mapping[str, Any]) -> Backbone:
     try:
+        hints = get_type_hints(cls.__init__)
+    except NameError:  # annotations of somebody's class that only a type checker can resolve
+        hints = {}
+    for name, value in hyper.items():
+        if name in hints and not fits(value, hints[name]):
+            raise FieldcastError(
+                f"the backbone {cls.__name__} takes no {name} {str(value)[:60]!r}: {in_words(hints[name])}."
+            )
+    try:
         return cls(spec, **hyper)
     except TypeError as error:
         if "argument" not in str(error):
@@ -265,12 +275,13 @@ def _construct(cls: type[Backbone], spec: Spec, hyper: Mapping[str, Any]) -> Bac
 
 def _check_needs(cls: type[Backbone], spec: Spec) -> None:
     needs = (
-        ("a graph", cls.needs_graph, spec.graph), ("a grid", cls.needs_grid, spec.grid),
-        ("coordinates", cls.needs_coordinates, spec.coordinates),
-    )  # fmt: skip
-    for what, needed, given in needs:
+        ("a graph", cls.needs_graph, spec.graph, "give --graph FILE, or nearest:8 or correlation:8 to make one"),
+        ("a grid", cls.needs_grid, spec.grid, "add one"),
+        ("coordinates", cls.needs_coordinates, spec.coordinates, "add them"),
+    )
+    for what, needed, given, mend in needs:
         if needed and given is None:
-            raise FieldcastError(f"the backbone {cls.__name__} needs {what}, which these data do not have: add it.")
+            raise FieldcastError(f"the backbone {cls.__name__} needs {what}, which these data do not have: {mend}.")
     if spec.lookback < cls.min_lookback():
         raise FieldcastError(
             f"the backbone {cls.__name__} needs a look-back of {cls.min_lookback()} steps or more, not {spec.lookback}."

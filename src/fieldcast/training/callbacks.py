@@ -28,6 +28,8 @@ class Watch(pl.Callback):
         self.weights: dict[str, torch.Tensor] = {}
         self.rows: list[dict[str, float]] = []
         self._patience = module.options.patience
+        # While a curriculum holds steps back, that the whole horizon gets no better says nothing.
+        self._from = module.options.whole_horizon_from(module.forecaster.form.horizon) - 1
         self._log = log
         self._spent = 0.0
         self._since = time.perf_counter()
@@ -65,7 +67,7 @@ class Watch(pl.Callback):
             write_atomically(self._log, _as_csv(self.rows))
 
     def _exhausted(self, epoch: int) -> bool:
-        return self._patience > 0 and epoch - self.best_epoch >= self._patience
+        return self._patience > 0 and epoch - max(self.best_epoch, self._from) >= self._patience
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -61,7 +61,8 @@ def fit(
     run that was never interrupted. A backbone that is solved and not trained is solved.
 
     Started by torchrun, several processes share each mini-batch of ``batch_size`` windows and the validation, and end
-    with the same weights as one process would (but for rounding, and for what dropout draws); the first writes.
+    with the same weights as one process would (but for rounding, and for what dropout and scheduled sampling draw);
+    the first writes.
     """
     options = options or TrainingOptions()
     processes.begin(options.accelerator)
@@ -99,6 +100,12 @@ def _run(
         )
     if options.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise FieldcastError("accelerator is 'gpu', and this machine has none that torch can use: choose auto or cpu.")
+    whole = options.whole_horizon_from(forecaster.form.horizon)
+    if options.max_epochs <= whole:
+        raise FieldcastError(
+            f"the curriculum trains on all {forecaster.form.horizon} steps from epoch {whole} on, and max_epochs is "
+            f"{options.max_epochs}: give {whole + 1} or more, or a smaller curriculum."
+        )
     each = options.batch_size // world
     train = WindowLoader(windows, "train", each, shuffle=True, seed=seed, rank=rank, world=world, even=True)
     validation = WindowLoader(windows, "validation", max(options.batch_size, 64), rank=rank, world=world)

@@ -29,7 +29,8 @@ class TrainingOptions:
         huber_delta: Where Huber turns linear, in standard deviations.
         curriculum: Epochs after which one more step of the horizon is trained on, beginning with one; 0 trains on all.
         curriculum_after: Epochs on the whole horizon before the curriculum begins.
-        patience: Epochs without a better validation score until training stops; 0 never stops early.
+        patience: Epochs without a better validation score until training stops, with a curriculum counted from where it
+            has reached the whole horizon; 0 never stops early.
         precision: 32-bit floats, or bfloat16 where it is safe.
         accelerator: Where to train: auto takes a GPU when there is one.
         save_every: Steps between resumable checkpoints within an epoch; 0 saves at the end of epochs only.
@@ -68,9 +69,14 @@ class TrainingOptions:
         for name in ("weight_decay", "clip_norm", "curriculum", "curriculum_after", "patience", "save_every"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise FieldcastError(f"{name} is {getattr(self, name)}: give zero or more.")
-
+        if self.curriculum_after and not self.curriculum:
+            raise FieldcastError("curriculum_after is given without a curriculum: give both, or neither.")
         if list(self.milestones) != sorted(set(self.milestones)) or min(self.milestones, default=1) < 1:
             raise FieldcastError(f"the milestones are {list(self.milestones)}: give epochs from 1 on, rising.")
+
+    def whole_horizon_from(self, horizon: int) -> int:
+        """The first epoch from which on all steps of the horizon are trained on."""
+        return self.curriculum_after + self.curriculum * (horizon - 1) if self.curriculum else 0
 
     def task(self) -> Forecasting:
         return Forecasting(self.loss, self.huber_delta, self.curriculum, self.curriculum_after)

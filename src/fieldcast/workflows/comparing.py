@@ -77,9 +77,7 @@ class Comparison:
             f"difference of {mean} to {self.reference}, paired by window"
             f"{f', {found[0].resampled}' if found else ''}"
         )
-        few = [each.too_few for each in found if each.p is None][:1]
-        few = f"\n{few[0]}: sizes only, no significance" if few else ""
-        return f"{head}\n{format_table(rows)}{few}"
+        return f"{head}\n{format_table(rows)}"
 
 
 def compare(folders: Sequence[str | Path], *, target: str | None = None, baselines: bool = True) -> Comparison:

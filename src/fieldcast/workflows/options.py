@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_origin, get_type_hints
 
+from fieldcast.core.kinds import fits, in_words
 from fieldcast.data.archives import array_names
 from fieldcast.data.formats import open_readings
 from fieldcast.data.graph import (
@@ -163,7 +164,7 @@ class RunOptions:
             parts.append(settings(part, {name: rest.pop(name) for name in names if name in rest}, "a run"))
         seeds, baselines = rest.pop("seeds", (0,)), rest.pop("baselines", BASELINES)
         for name, given, hint in (("seeds", seeds, list[int]), ("baselines", baselines, list[str])):
-            if not _fits(given, hint):
+            if not fits(given, hint):
                 raise FieldcastError(f"a run has {name} {given!r}: give a list.")
         seeds, baselines = tuple(seeds), tuple(baselines)
         if rest:
@@ -179,30 +180,11 @@ def settings(cls: type[Made], table: Mapping[str, Any], where: str) -> Made:
     for name, value in given.items():
         if name not in hints:
             raise FieldcastError(f"{where} has no setting '{name}'{did_you_mean(name, hints)}: remove it.")
-        if not _fits(value, hints[name]):
-            raise FieldcastError(f"{where} has {name} {str(value)[:60]!r}: {_kind(hints[name])}.")
+        if not fits(value, hints[name]):
+            raise FieldcastError(f"{where} has {name} {str(value)[:60]!r}: {in_words(hints[name])}.")
         if get_origin(hints[name]) is tuple:
             given[name] = tuple(value)
     return cls(**given)
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value is of a kind that options have."""
-    kind, inner = get_origin(hint), get_args(hint)
-    if kind is Literal:
-        return isinstance(value, str) and value in inner
-    if kind in (list, tuple):
-        return isinstance(value, list | tuple) and all(_fits(each, inner[0]) for each in value)
-    if inner:  # one of several
-        return any(_fits(value, each) for each in inner)
-    return type(value) in ((int, float) if hint is float else (hint,))
-
-
-def _kind(hint: Any) -> str:
-    kinds = {"list": "a list", "tuple": "a list", "int": "a whole number", "float": "a number", "str": "text"}
-    if choices := re.search(r"Literal\[(.*?)\]", str(hint)):
-        return f"choose {choices[1].replace(chr(39), '')}"
-    return "give " + next(words for kind, words in kinds.items() if re.search(rf"\b{kind}\b", str(hint)))
 
 
 def choose_graph(choice: str, readings: Readings, windows: Callable[[], Windows]) -> Graph | None:

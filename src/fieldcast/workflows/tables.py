@@ -156,7 +156,7 @@ def _differences(lines: Sequence[Line], target: str) -> str:
     for (name, _), each, p in zip(models[1:], found, holm([each.p for each in found]), strict=True):
         row = each.row(p)
         rows.append({"model": name, f"difference to {reference}": row.pop("difference"), **row})
-    few = ": sizes only, no significance" if found[0].p is None else ", Holm over the table"
+    few = "" if found[0].p is None else ", Holm over the table"
     return (
         f"{target}: difference of the pooled MAE to {reference}, paired by day and seed, {found[0].resampled}{few}:\n\n"
         f"{markdown_table(rows)}"

@@ -59,8 +59,16 @@ def test_a_backbone_may_bring_settings() -> None:
     assert narrow.name == "stid:width=8,layers=1,calendar_inputs=false"
     assert narrow.forecaster.backbone.hyper["calendar_inputs"] is False
     assert count_parameters(narrow.forecaster) < count_parameters(wide.forecaster)
-    with pytest.raises(FieldcastError, match="'stid:width' gives no setting"):
-        Subject("stid:width", SMALL)
+    for wrong, said in (
+        ("stid:width", "gives no setting"), ("stid:", "gives no setting"),
+        ("stid:width=8,width=9", "gives width twice"),
+        ("stid:width=abc", "takes no width 'abc': give a whole number"),
+        ("stid:width=[", r"takes no width '\['"), ("stid:calendar_inputs=1", "give true or false"),
+        ("dcrnn:sampling_decay=nan", "sampling_decay is nan"), ("stid:wdth=8", "unexpected keyword argument 'wdth'"),
+    ):  # fmt: skip
+        with pytest.raises(FieldcastError, match=said):
+            Subject(wrong, SMALL)
+    assert Subject("dcrnn:sampling_decay=2e3", SMALL).forecaster.backbone.hyper["sampling_decay"] == 2000
 
 
 def test_ratios_are_paired_by_round(monkeypatch: pytest.MonkeyPatch) -> None:

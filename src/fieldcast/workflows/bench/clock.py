@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from fieldcast.core.allocator import SWITCH
 from fieldcast.errors import FieldcastError
 
 _PEAK_SIZE = 2048
@@ -60,7 +61,7 @@ def matmul_peak(device: str = "cpu", rounds: int = 5) -> float:
 
 VARIABLES = (
     "OMP_NUM_THREADS", "THP_MEM_ALLOC_ENABLE", "GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_",
-    "LD_PRELOAD",
+    "MALLOC_TOP_PAD_", "LD_PRELOAD", SWITCH,
 )  # fmt: skip
 """What in the environment changes how fast memory comes, and how many threads there are."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from fieldcast.core.allocator import prepare_memory
 from fieldcast.errors import FieldcastError
 from fieldcast.evaluation.protocol import machine_record, peak_memory, version_record
 from fieldcast.workflows import plugins
@@ -80,6 +81,7 @@ def _measure(task: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    prepare_memory()
     try:
         print(json.dumps(_measure(json.loads(sys.argv[1]))))
     except FieldcastError as error:

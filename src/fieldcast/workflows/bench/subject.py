@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Batch
@@ -56,14 +55,25 @@ def trained_backbones() -> list[str]:
 
 def with_settings(text: str) -> tuple[str, dict[str, Any]]:
     """A backbone's name and settings, of ``name`` or ``name:setting=value,setting=value``."""
-    name, _, said = text.partition(":")
+    name, colon, said = text.partition(":")
     settings: dict[str, Any] = {}
-    for each in said.split(",") if said else ():
+    for each in said.split(",") if colon else ():
         setting, given, value = each.partition("=")
-        if not setting or not given:
-            raise FieldcastError(f"'{text}' gives no setting: write it as {name}:setting=value,setting=value.")
-        settings[setting] = yaml.safe_load(value)
+        if not setting or not given or setting in settings:
+            wrong = f"gives {setting} twice" if setting in settings else "gives no setting"
+            raise FieldcastError(f"'{text}' {wrong}: write it as {name}:setting=value,setting=value.")
+        settings[setting] = _plain(value)
     return name, settings
+
+
+def _plain(word: str) -> Any:
+    """A number, true, false, null, or else the word."""
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return {"true": True, "false": False, "null": None}.get(word.lower(), word)
 
 
 def random_windows(size: Size, with_graph: bool = True, seed: int = 0, *, with_grid: bool = False) -> Windows:
