@@ -126,6 +126,32 @@ def city_row(city: City, unit: str) -> dict[str, Any]:
     return found
 
 
+def remarks(shown: dict[str, City]) -> dict[str, dict[str, str]]:
+    """What the page says of the picture in figures, by city."""
+
+    def span(city: City) -> float:
+        noon = np.nanmean(city.values[(city.time.hour == 12) & (city.time.day_of_week < 5)], axis=0)  # [N]
+        low, high = np.nanpercentile(noon, (10, 90))
+        return float(high / low)
+
+    def far(city: City) -> float:
+        assert city.coordinates is not None
+        pairs = np.triu_indices(len(city.coordinates), 1)
+        return float(np.nanmedian(correlations(city.values)[pairs][kilometres(city.coordinates)[pairs] >= 4]))
+
+    def between(values: np.ndarray) -> float:
+        seen = values[np.isfinite(values)]
+        return 100 * float(np.mean((seen >= 40) & (seen < 50)))
+
+    flows, speeds = (shown["flow"], shown["pems"]), (shown["speed"], shown["loop"])
+    return {
+        "sensors' means at noon, 90th over 10th percentile": {city.name: f"{span(city):.1f}" for city in flows},
+        "correlation of sensors 4 km apart and more, median": {city.name: f"{far(city):.2f}" for city in speeds},
+        "readings from 40 to 50 mph, %": {city.name: f"{between(city.values):.1f}" for city in speeds},
+        "largest reading, mph": {city.name: f"{np.nanmax(city.values):.0f}" for city in speeds},
+    }
+
+
 def weather_row(name: str, values: np.ndarray, grid: tuple[int, int]) -> dict[str, Any]:
     field = values.reshape(-1, *grid)
     anomaly = less_its_day(values).reshape(-1, *grid)
@@ -184,7 +210,7 @@ def speed_table(results: Path) -> str:
 
 
 def statistics(shown: dict[str, City], simulation: Simulation[WeatherTruth], month: Readings) -> dict[str, Any]:
-    """The rows of the two tables of likeness, and of which readings they are."""
+    """The rows of the two tables of likeness, what is said besides, and of which readings they are."""
     units = {"speed": "mph", "loop": "mph", "flow": "veh/h", "pems": "veh/h"}
     march = simulation.readings.values[MARCH, :, 0]
     real = month.values[..., 0] - np.float32(273.15)
@@ -193,6 +219,7 @@ def statistics(shown: dict[str, City], simulation: Simulation[WeatherTruth], mon
         "weather": [
             weather_row("simulated weather, March", march, (33, 49)), weather_row("era5_uk_t2m", real, (33, 49)),
         ],
+        "remarks": remarks(shown),
         "hashes": {shown[key].name: shown[key].hash for key in ("loop", "pems")} | {"era5_uk_t2m": month.hash},
     }  # fmt: skip
 
