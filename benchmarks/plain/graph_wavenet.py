@@ -17,7 +17,7 @@ class GraphWaveNet(nn.Module):
         super().__init__()
         self.horizon, self.targets = fast.horizon, fast.targets
         self.missing_steps = fast.missing_steps
-        self.walks = [walk.tensor().T.contiguous() for walk in fast.walks]  # [N, N] each
+        self.walks = [walk.tensor().to_dense().T.contiguous() for walk in fast.walks]  # [N, N] each
         self.source, self.target = nn.Parameter(fast.source.detach()), nn.Parameter(fast.target.detach().T.contiguous())
         self.start = convolution_1x1(fast.start)
         self.filters, self.gates, self.skips, self.mixes, self.norms = (nn.ModuleList() for _ in range(5))

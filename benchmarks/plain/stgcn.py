@@ -16,7 +16,7 @@ class STGCN(nn.Module):
     def __init__(self, fast: stgcn.STGCN):
         super().__init__()
         self.horizon, self.targets = fast.horizon, fast.targets
-        gso = fast.laplacian.tensor()
+        gso = fast.laplacian.tensor().to_dense()
         self.before = nn.ModuleList(_Gated(block.before) for block in fast.blocks)
         self.graph = nn.ModuleList(_Graph(block.graph, gso) for block in fast.blocks)
         self.after = nn.ModuleList(_Gated(block.after) for block in fast.blocks)

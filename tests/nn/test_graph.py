@@ -6,6 +6,7 @@ import copy
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -91,3 +92,18 @@ def test_a_dense_support_exports_with_any_batch() -> None:
     exported = torch.export.export(module, (torch.ones(2, 6, 3),), dynamic_shapes=({0: batch},)).module()
     x = torch.randn(5, 6, 3, generator=torch.Generator().manual_seed(0))
     np.testing.assert_allclose(exported(x).numpy(), module(x).numpy(), atol=1e-6)
+
+
+def test_few_edges_serve_on_the_cpu_and_the_dense_form_where_a_model_is_compiled() -> None:
+    ring = sp.csr_matrix(np.roll(np.eye(40, dtype=np.float32), 1, axis=1))
+    for support, sparse, layout in (
+        (ring, None, torch.sparse_csr), (ring, False, torch.strided), (ring, True, torch.sparse_csr),
+        (ring[:12, :12], None, torch.strided), (np.ones((40, 40)), None, torch.strided),
+    ):  # fmt: skip
+        assert Support(support, sparse=sparse).tensor().layout == layout
+    both = Support(ring)
+    x = torch.randn(2, 40, 3, generator=torch.Generator().manual_seed(0))
+    assert both.dense is not None
+    torch.testing.assert_close(both(x), both.dense @ x, rtol=0, atol=1e-6)
+    program = torch.export.export(both, (x,)).module()
+    torch.testing.assert_close(program(x), both(x), rtol=0, atol=1e-6)

@@ -32,7 +32,7 @@ class DCRNN(Backbone):
     Parameters with two input channels: 372,353, for any number of nodes.
 
     Shapes: x [B, T, N, C] -> h [B, N, H * O]; inside [N, B, C], so that one product serves the mini-batch. Cost: edges
-    (N^2 up to 4,096 nodes).
+    (on a GPU N^2 up to 4,096 nodes).
     Source: Li et al., ICLR 2018, arXiv:1707.01926, equations 2 and 3, sections 2.2 and 2.3.
     """
 

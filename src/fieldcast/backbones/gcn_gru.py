@@ -19,7 +19,7 @@ class GCNGRU(Backbone):
     r, u = sigmoid(W_1 g([x_t | h]) + b_1) ; c = tanh(W_2 g([x_t | r * h]) + b_2) ; h <- u * h + (1 - u) * c ;
     y = W_out h_T + b_out.
 
-    Shapes: x [B, T, N, C] -> h [B, N, width]. Cost: edges (N^2 up to 4,096 nodes).
+    Shapes: x [B, T, N, C] -> h [B, N, width]. Cost: edges (on a GPU N^2 up to 4,096 nodes).
     Source: after Zhao et al., T-GCN, IEEE TITS 2020, arXiv:1811.05320, with the walks of Li et al., arXiv:1707.01926.
     """
 

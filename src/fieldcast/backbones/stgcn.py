@@ -33,7 +33,7 @@ class STGCN(Backbone):
     ``legacy_params`` form, which keeps the alignment layers that the public versions make and never use). The graph is
     made symmetric, its self loops dropped.
 
-    Shapes: x [B, T, N, C] -> h [B, N, 128]. Cost: edges (N^2 up to 4,096 nodes).
+    Shapes: x [B, T, N, C] -> h [B, N, 128]. Cost: edges (on a GPU N^2 up to 4,096 nodes).
     Source: Yu et al., IJCAI 2018, arXiv:1709.04875; layout as in Liu et al., NeurIPS 2023, arXiv:2306.08259.
     """
 

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 Matrix = sp.spmatrix | sp.sparray | np.ndarray
 
 SPARSE_ABOVE = 4096
-"""Nodes from which on a dense support would cost more than its edges."""
+"""Nodes above which a support is held by its edges alone: a dense one would cost more memory than it is worth."""
+SPARSE_BELOW = 1 / 16
+"""Share of cells below which a product over edges is faster on a CPU than a dense one (measured with 207 nodes)."""
 
 
 class Support(nn.Module):
@@ -22,7 +24,9 @@ class Support(nn.Module):
 
     Its tensors are buffers that are not saved, for they follow from the graph; they move with the model. A sparse one
     holds its three arrays apart, because sparse tensors cannot be deep-copied. Dense ones export, sparse ones do not.
-    ``sparse`` left out: above 4,096 nodes.
+    ``sparse`` left out: both are held where at most one cell in sixteen is an edge, the edges serve on the CPU and the
+    dense one elsewhere, in compiled and in exported models; with more edges the dense one alone, above 4,096 nodes the
+    edges alone.
     Shapes: x [.., N, ..] with N at ``dim`` -> the same shape.
     """
 
@@ -33,11 +37,13 @@ class Support(nn.Module):
 
     def __init__(self, support: Matrix, *, sparse: bool | None = None):
         super().__init__()
-        nodes = support.shape[0]  # pyright: ignore[reportAttributeAccessIssue]
-        dense = not (nodes > SPARSE_ABOVE if sparse is None else sparse)
-        tensor = to_tensor(support, dense=dense)
-        self.register_buffer("dense", tensor if dense else None, persistent=False)  # [N, N]
-        if not dense:
+        edges = sp.csr_matrix(support)
+        nodes, few = edges.shape[0], edges.nnz <= SPARSE_BELOW * edges.shape[0] ** 2
+        dense = nodes <= SPARSE_ABOVE if sparse is None else not sparse
+        self.by_edges = few or not dense if sparse is None else sparse
+        self.register_buffer("dense", to_tensor(support) if dense else None, persistent=False)  # [N, N]
+        if self.by_edges:
+            tensor = to_tensor(support, dense=False)
             self.register_buffer("rows", tensor.crow_indices(), persistent=False)  # [N + 1]
             self.register_buffer("columns", tensor.col_indices(), persistent=False)  # [E]
             self.register_buffer("values", tensor.values(), persistent=False)  # [E]
@@ -45,7 +51,9 @@ class Support(nn.Module):
     def tensor(self) -> Tensor:
         """S [N, N], dense or sparse CSR."""
         if self.dense is not None:
-            return self.dense
+            on_cpu = self.dense.device.type == "cpu" and not torch.compiler.is_compiling()
+            if not (self.by_edges and on_cpu):
+                return self.dense
         return _csr(self.rows, self.columns, self.values, len(self.rows) - 1)
 
     def forward(self, x: Tensor, dim: int = -2) -> Tensor:
