@@ -42,17 +42,17 @@ class Support(nn.Module):
         dense = nodes <= SPARSE_ABOVE if sparse is None else not sparse
         self.by_edges = few or not dense if sparse is None else sparse
         self.register_buffer("dense", to_tensor(support) if dense else None, persistent=False)  # [N, N]
-        if self.by_edges:
+        if self.by_edges:  # copies, since an export would trace views back to the sparse tensor
             tensor = to_tensor(support, dense=False)
-            self.register_buffer("rows", tensor.crow_indices(), persistent=False)  # [N + 1]
-            self.register_buffer("columns", tensor.col_indices(), persistent=False)  # [E]
-            self.register_buffer("values", tensor.values(), persistent=False)  # [E]
+            self.register_buffer("rows", tensor.crow_indices().clone(), persistent=False)  # [N + 1]
+            self.register_buffer("columns", tensor.col_indices().clone(), persistent=False)  # [E]
+            self.register_buffer("values", tensor.values().clone(), persistent=False)  # [E]
 
     def tensor(self) -> Tensor:
         """S [N, N], dense or sparse CSR."""
         if self.dense is not None:
-            on_cpu = self.dense.device.type == "cpu" and not torch.compiler.is_compiling()
-            if not (self.by_edges and on_cpu):
+            traced = torch.compiler.is_compiling() or torch.compiler.is_exporting()
+            if traced or not self.by_edges or self.dense.device.type != "cpu":
                 return self.dense
         return _csr(self.rows, self.columns, self.values, len(self.rows) - 1)
 
