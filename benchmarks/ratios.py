@@ -27,7 +27,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -41,7 +40,7 @@ from fieldcast.evaluation.protocol import machine_record, version_record  # noqa
 from fieldcast.nn.calendar import with_clock  # noqa: E402
 from fieldcast.workflows.bench import Size  # noqa: E402
 from fieldcast.workflows.bench.clock import VARIABLES, environment, matmul_peak, milliseconds, summary  # noqa: E402
-from fieldcast.workflows.bench.subject import Subject  # noqa: E402
+from fieldcast.workflows.bench.subject import Subject, count_flops  # noqa: E402
 
 BATCH = {"staeformer": 16, "d2stgnn": 16, "dcrnn": 16}  # others 64
 
@@ -81,10 +80,8 @@ class Pair:
         self.flops = {} if only else {which: self.count(which) for which in self.models}
 
     def count(self, which: str) -> int:
-        """Floating-point operations of a forward pass, by torch's counter."""
-        with FlopCounterMode(display=False) as counter:
-            self.infer(which)
-        return counter.get_total_flops()
+        """Floating-point operations of a forward pass."""
+        return count_flops(partial(self.infer, which))
 
     def infer(self, which: str) -> None:
         self.models[which].eval()
@@ -103,7 +100,7 @@ class Pair:
 def same(name: str, nodes: int, rounds: int, warm_up: int = 2) -> dict[str, Any]:
     """Both in this process, in turn."""
     pair, peak = Pair(name, nodes), matmul_peak("cpu")
-    found: dict[str, Any] = {"flops": pair.flops, "matmul_peak_gflops": round(peak, 1)}  # sparse products not counted
+    found: dict[str, Any] = {"flops": pair.flops, "matmul_peak_gflops": round(peak, 1)}
     for kind, work, times in (("inference", pair.infer, 1), ("step", pair.step, 3)):
         spent: dict[str, list[float]] = {"ours": [], "plain": []}
         for number in range(warm_up + rounds):
