@@ -38,7 +38,8 @@ class Support(nn.Module):
     def __init__(self, support: Matrix, *, sparse: bool | None = None):
         super().__init__()
         edges = sp.csr_matrix(support)
-        nodes, few = edges.shape[0], edges.nnz <= SPARSE_BELOW * edges.shape[0] ** 2
+        nodes = support.shape[0]  # pyright: ignore[reportAttributeAccessIssue, reportOptionalSubscript]
+        few = edges.nnz <= SPARSE_BELOW * nodes**2
         dense = nodes <= SPARSE_ABOVE if sparse is None else not sparse
         self.by_edges = few or not dense if sparse is None else sparse
         self.register_buffer("dense", to_tensor(support) if dense else None, persistent=False)  # [N, N]
