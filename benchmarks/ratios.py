@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.plain import PLAIN  # noqa: E402
 
-from fieldcast.core.allocator import SWITCH, prepare_memory  # noqa: E402
+from fieldcast.core.allocator import prepare_memory  # noqa: E402
 from fieldcast.core.context import Context  # noqa: E402
 from fieldcast.data.files import write_atomically  # noqa: E402
 from fieldcast.evaluation.protocol import machine_record, version_record  # noqa: E402
@@ -133,7 +133,7 @@ def alone(name: str, nodes: int, which: str, rounds: int = 2) -> dict[str, Any]:
 def shipped(name: str, nodes: int, rounds: int, threads: int) -> dict[str, Any]:
     """Each in fresh processes, in turn."""
     spent: dict[str, dict[str, list[float]]] = {kind: {"ours": [], "plain": []} for kind in ("inference", "step")}
-    bare = {name: value for name, value in os.environ.items() if name not in (*VARIABLES, SWITCH)}
+    bare = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     variables = {}
     for number in range(rounds):
         for which in sorted(("ours", "plain"), reverse=number % 2 == 0):
