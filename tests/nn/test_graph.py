@@ -56,10 +56,10 @@ def test_a_dense_support_is_no_view_of_the_array() -> None:
 def test_the_recursion_over_a_signal_equals_the_stack(dense: bool) -> None:
     graph = Graph.from_adjacency(random_matrix(7, 2))
     x = torch.randn(2, 7, 3, generator=torch.Generator().manual_seed(0))
-    terms = chebyshev_terms(to_tensor(graph.supports("scaled_laplacian")[0], dense=dense), x, 4)
+    terms = chebyshev_terms(Support(graph.supports("scaled_laplacian")[0], sparse=not dense), x, 4)
     for term, matrix in zip(terms, graph.supports("chebyshev", order=4), strict=True):
         np.testing.assert_allclose(term.numpy(), apply(to_tensor(matrix), x).numpy(), atol=1e-5)
-    assert len(chebyshev_terms(to_tensor(graph.supports("adjacency")[0]), x, 1)) == 1
+    assert len(chebyshev_terms(Support(graph.supports("adjacency")[0]), x, 1)) == 1
 
 
 @pytest.mark.parametrize("dense", [True, False])
@@ -107,3 +107,17 @@ def test_few_edges_serve_on_the_cpu_and_the_dense_form_where_a_model_is_compiled
     torch.testing.assert_close(both(x), both.dense @ x, rtol=0, atol=1e-6)
     program = torch.export.export(both, (x,)).module()
     torch.testing.assert_close(program(x), both(x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("dim", [0, 1, -2])
+def test_gradients_of_a_sparse_support_are_those_of_the_dense_one(dim: int) -> None:
+    matrix = Graph.from_adjacency(random_matrix(6, 4)).supports("random_walk")[0]
+    sparse, dense = Support(matrix, sparse=True).double(), Support(matrix, sparse=False).double()
+    shape = [3, 2, 4]
+    shape[dim] = 6
+    x = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    weight = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    gradients = [torch.autograd.grad((each(x, dim) * weight).sum(), x)[0] for each in (sparse, dense)]
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-12)
+    assert torch.autograd.gradcheck(lambda v: sparse(v, dim), x)
+    assert torch.autograd.gradgradcheck(lambda v: sparse(v, dim).square(), x)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +14,7 @@ from fieldcast.core.module import Recipe, require
 from fieldcast.core.spec import Spec
 from fieldcast.nn.adaptive import AdaptiveAdjacency
 from fieldcast.nn.calendar import with_clock
-from fieldcast.nn.graph import chebyshev_terms
+from fieldcast.nn.graph import apply, chebyshev_terms
 
 
 class AGCRN(Backbone):
@@ -59,7 +62,7 @@ class AGCRN(Backbone):
         for name, size in {"width": width, "layers": layers, "embedding_width": embedding_width}.items():
             require(name, size, 1)
         require("order", order, 1)
-        self.width = width
+        self.width, self.order = width, order
         self.calendar_sizes = spec.calendar_sizes[:2]
         self.calendar_inputs = calendar_inputs
         self.embedding = nn.Parameter(torch.empty(spec.nodes, embedding_width))  # [N, d]
@@ -81,20 +84,26 @@ class AGCRN(Backbone):
     def encode(self, x: Tensor, ctx: Context) -> Tensor:
         if self.calendar_inputs:
             x = with_clock(x, ctx.calendar, self.calendar_sizes)  # [B, T, N, C + 2]
-        x = x.permute(2, 1, 0, 3)  # [N, T, B, C]
+        x = x.permute(2, 1, 0, 3).contiguous()  # [N, T, B, C]
         graph = self.adjacency(self.embedding, self.embedding)  # [N, N]
+        heard = _around(x, graph, self.order).unbind(1)  # T times [N, B, order C]
         for cell in self.cells:
-            x = cell(x, graph, self.embedding)  # [N, T, B, width]
-        return x[:, -1].transpose(0, 1)  # [B, N, width]
+            assert isinstance(cell, _Cell)
+            heard, state = cell(heard, graph, self.embedding, onward=cell is not self.cells[-1])
+        return state.transpose(0, 1)  # [B, N, width]
 
     def head(self, h: Tensor) -> Tensor:
         return self.unflatten(self.output(h))  # [B, H, N, O]
 
 
 class _Cell(nn.Module):
-    """One layer over all steps, from a state of zeros: x [N, T, B, C] -> states [N, T, B, width].
+    """One layer over all steps, from a state of zeros.
 
-    Graph and matrices of the nodes are made once; what the inputs say is worked out for all steps before the loop.
+    Matrices of the nodes are made once a forward, and a state is sent over the graph once, for its own layer's next
+    step and for the layer above. The first step leaves out what a state of zeros would say.
+
+    Shapes: what is heard of the layer below, [T_0 x | .. | T_(order-1) x], T times [N, B, order C] -> the same of the
+    own states where a layer follows (``onward``), T times [N, B, order width], and the last state [N, B, width].
     """
 
     def __init__(self, channels: int, width: int, embedding_width: int, order: int):
@@ -105,31 +114,40 @@ class _Cell(nn.Module):
         self.candidate_pool = nn.Parameter(torch.empty(embedding_width, order, channels + width, width))
         self.candidate_bias = nn.Parameter(torch.empty(embedding_width, width))
 
-    def forward(self, x: Tensor, graph: Tensor, embedding: Tensor) -> Tensor:
-        nodes, steps, batch, _ = x.shape
-        width = self.width
+    def forward(
+        self, heard: Sequence[Tensor], graph: Tensor, embedding: Tensor, *, onward: bool
+    ) -> tuple[list[Tensor], Tensor]:
+        width, steps = self.width, len(heard)
         of_input, of_state = self.channels, slice(self.channels, None)
         inputs = torch.cat([self.gate_pool[:, :, :of_input], self.candidate_pool[:, :, :of_input]], dim=-1)
         into = _own(embedding, inputs)  # [N, order C, 3 width]
         gate = _own(embedding, self.gate_pool[:, :, of_state])  # [N, order width, 2 width]
         candidate = _own(embedding, self.candidate_pool[:, :, of_state])  # [N, order width, width]
-        bias = embedding @ torch.cat([self.gate_bias, self.candidate_bias], dim=-1)  # [N, 3 width]
-        said = self._around(x.reshape(nodes, steps * batch, -1), graph)  # [N, T B, order C]
-        said = torch.baddbmm(bias.unsqueeze(1), said, into).view(nodes, steps, batch, -1)  # [N, T, B, 3 width]
-        to_gate, to_candidate = said.split([2 * width, width], dim=-1)  # [N, T, B, 2 width], [N, T, B, width]
-        h = x.new_zeros(nodes, batch, width)  # [N, B, width]
-        states = []
-        for gate_t, candidate_t in zip(to_gate.unbind(1), to_candidate.unbind(1), strict=True):
-            zr = torch.baddbmm(gate_t, self._around(h, graph), gate)  # [N, B, 2 width]
-            z, r = zr.sigmoid().chunk(2, dim=-1)  # [N, B, width] each
-            c = torch.baddbmm(candidate_t, self._around(z * h, graph), candidate).tanh()  # [N, B, width]
-            h = r * h + (1 - r) * c  # [N, B, width]
-            states.append(h)
-        return torch.stack(states, dim=1)  # [N, T, B, width]
+        bias = (embedding @ torch.cat([self.gate_bias, self.candidate_bias], dim=-1)).unsqueeze(1)  # [N, 1, 3 width]
+        h = heard[0].new_zeros(*heard[0].shape[:2], width)  # [N, B, width]
+        told: list[Tensor] = []
+        for step, heard_t in enumerate(heard):
+            said = torch.baddbmm(bias, heard_t, into)  # [N, B, 3 width]
+            to_gate, to_candidate = said.split([2 * width, width], dim=-1)  # [N, B, 2 width], [N, B, width]
+            # One step alone uses every parameter, so that each has a gradient.
+            from_zeros = step == 0 and steps > 1
+            if not from_zeros:
+                around = told[-1] if told else _around(h, graph, self.order)  # [N, B, order width]
+                to_gate = torch.baddbmm(to_gate, around, gate)  # [N, B, 2 width]
+            z, r = to_gate.sigmoid().chunk(2, dim=-1)  # [N, B, width] each
+            if not from_zeros:
+                around = _around(z * h, graph, self.order)  # [N, B, order width]
+                to_candidate = torch.baddbmm(to_candidate, around, candidate)  # [N, B, width]
+            c = to_candidate.tanh()  # [N, B, width]
+            h = torch.lerp(c, h.to(c.dtype), r)  # r h + (1 - r) c: [N, B, width]
+            if onward or step < steps - 1:
+                told.append(_around(h, graph, self.order))  # [N, B, order width]
+        return told, h
 
-    def _around(self, v: Tensor, graph: Tensor) -> Tensor:
-        """[T_0 v | .. | T_(order-1) v]: [N, R, D] -> [N, R, order D]."""
-        return torch.cat(chebyshev_terms(graph, v, self.order, dim=0), dim=-1)
+
+def _around(v: Tensor, graph: Tensor, order: int) -> Tensor:
+    """[T_0 v | .. | T_(order-1) v], nodes first: [N, .., D] -> [N, .., order D]."""
+    return torch.cat(chebyshev_terms(partial(apply, graph, dim=0), v, order), dim=-1)
 
 
 def _own(embedding: Tensor, pool: Tensor) -> Tensor:

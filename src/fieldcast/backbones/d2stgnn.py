@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -16,7 +17,8 @@ from fieldcast.errors import FieldcastError
 from fieldcast.nn.adaptive import AdaptiveAdjacency, NodeSoftmax
 from fieldcast.nn.attention import Attention
 from fieldcast.nn.calendar import CalendarEmbedding, with_clock
-from fieldcast.nn.graph import add_map, apply
+from fieldcast.nn.dropout import Dropout
+from fieldcast.nn.graph import apply, sum_of_maps
 
 _KERNEL = 3  # steps that a diffusion looks back over, k_t
 _POWERS = 2  # of each graph, k_s
@@ -146,7 +148,7 @@ class _DynamicGraphs(nn.Module):
         super().__init__()
         self.first = nn.Linear(read, 2 * hidden)
         self.norm = nn.BatchNorm1d(2 * hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.second = nn.Linear(2 * hidden, hidden)
         self.query = nn.Linear(hidden + 3 * embedding_width, hidden, bias=False)
         self.key = nn.Linear(hidden + 3 * embedding_width, hidden, bias=False)
@@ -216,16 +218,16 @@ class _Layer(nn.Module):
         of_clock, of_nodes = self.gate1.weight.split([clock.shape[-1], nodes.shape[-1]], dim=1)
         said = F.linear(clock[:, -steps:], of_clock, self.gate1.bias)  # [B, L, 2 hidden]
         both = said.unsqueeze(1) + F.linear(nodes, of_nodes).unsqueeze(1)  # [B, N, L, 2 hidden]
-        gated = self.gate2(both.relu()).sigmoid() * signal  # [B, N, L, hidden]
+        gated = self.gate2(both.relu_()).sigmoid() * signal  # [B, N, L, hidden]
         diffused = self.diffusion(gated, graphs)  # [B, N, L - 2, hidden]
         forecast = self.diffusion_forecast(self.diffusion.go_on(gated, diffused, graphs, positions))  # [B, N, P, f]
-        rest = signal[:, :, _KERNEL - 1 :] - self.diffusion_back(diffused).relu()  # [B, N, L - 2, hidden]
+        rest = signal[:, :, _KERNEL - 1 :] - self.diffusion_back(diffused).relu_()  # [B, N, L - 2, hidden]
         rest = self.diffusion_norm(rest)  # [B, N, L - 2, hidden]
         states, own = self.inherent(rest)  # [B, N, L - 2, hidden] each
         forecast = forecast + self.inherent_forecast(self.inherent.go_on(states, own, positions))  # [B, N, P, f]
         if not self.goes_on:
             return rest, forecast
-        return self.inherent_norm(rest - self.inherent_back(own).relu()), forecast
+        return self.inherent_norm(rest - self.inherent_back(own).relu_()), forecast
 
 
 class _Diffusion(nn.Module):
@@ -235,18 +237,17 @@ class _Diffusion(nn.Module):
         super().__init__()
         self.window = nn.Linear(_KERNEL * hidden, _KERNEL * hidden, bias=False)
         self.mix = nn.Linear((1 + _POWERS * _GRAPHS) * hidden, hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.unused = nn.BatchNorm2d(hidden).requires_grad_(False) if legacy else None
 
     def forward(self, x: Tensor, graphs: list[Tensor]) -> Tensor:
         steps = x.shape[2] - _KERNEL + 1
         window = torch.cat([x[:, :, k : k + steps] for k in range(_KERNEL)], dim=-1)  # [B, N, steps, 3 hidden]
-        s = self.window(window).relu().unflatten(-1, (_KERNEL, -1)).sum(dim=-2)  # [B, N, steps, hidden]
+        s = self.window(window).relu_().unflatten(-1, (_KERNEL, -1)).sum(dim=-2)  # [B, N, steps, hidden]
         weights = self.mix.weight.split(s.shape[-1], dim=1)  # [hidden, hidden] each
-        out = F.linear(s / _KERNEL, weights[0], self.mix.bias)  # [B, N, steps, hidden]
-        for graph, weight in zip(graphs, weights[1:], strict=True):
-            out = add_map(out, apply(graph, s, dim=1), weight)  # [B, N, steps, hidden]
-        return self.dropout(out)
+        around = (apply(graph, s, dim=1) for graph in graphs)
+        terms = itertools.chain([s / _KERNEL], around)  # [B, N, steps, hidden] each, one after the other
+        return self.dropout(sum_of_maps(terms, weights, self.mix.bias))  # [B, N, steps, hidden]
 
     def go_on(self, x: Tensor, diffused: Tensor, graphs: list[Tensor], positions: int) -> Tensor:
         """Its own last outputs in place of what would be read next: [B, N, positions, hidden]."""
@@ -266,7 +267,7 @@ class _Inherent(nn.Module):
         self.qkv = nn.Linear(hidden, 3 * hidden)
         self.out = nn.Linear(hidden, hidden)
         self.attention = Attention(dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         nn.init.xavier_uniform_(self.qkv.weight)
         nn.init.zeros_(self.qkv.bias)
         nn.init.zeros_(self.out.bias)
@@ -285,9 +286,8 @@ class _Inherent(nn.Module):
         of_query, of_rest = self.qkv.weight.tensor_split([states.shape[-1]])
         query_bias, rest_bias = self.qkv.bias.tensor_split([states.shape[-1]])
         for _ in range(positions - 1):
-            state = torch.gru_cell(forecast[-1], states[:, -1], *self.gru.all_weights[0]).unsqueeze(
-                1
-            )  # [B N, 1, hidden]
+            state = torch.gru_cell(forecast[-1], states[:, -1], *self.gru.all_weights[0])  # [B N, hidden]
+            state = state.unsqueeze(1)  # [B N, 1, hidden]
             states = self._placed(torch.cat([states, state], dim=1))  # [B N, L + .., hidden]
             q = F.linear(state, of_query, query_bias)  # [B N, 1, hidden]
             k, v = F.linear(states, of_rest, rest_bias).chunk(2, dim=-1)  # [B N, L + .., hidden] each

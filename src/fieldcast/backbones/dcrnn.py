@@ -65,7 +65,7 @@ class DCRNN(Backbone):
         if sampling_decay is not None:
             require("sampling_decay", sampling_decay, 1e-3)
         self.width = spec.horizon * spec.targets
-        self.hidden, self.sampling_decay = hidden, sampling_decay
+        self.hidden, self.order, self.sampling_decay = hidden, order, sampling_decay
         self.calendar_sizes = spec.calendar_sizes[:2]
         self.calendar_inputs = calendar_inputs
         walks = spec.graph.supports("double_transition")
@@ -82,30 +82,35 @@ class DCRNN(Backbone):
             x = with_clock(x, ctx.calendar, self.calendar_sizes)  # [B, T, N, C + 2]
         walks = self.walks.maps(dim=-3)
         x = x.permute(1, 2, 0, 3)  # [T, N, B, C]
-        state = x.new_zeros(*x.shape[1:3], self.hidden)  # [N, B, hidden]
+        zeros = x.new_zeros(*x.shape[1:3], self.hidden)  # [N, B, hidden]
+        heard = _diffuse(x, walks, self.order).unbind(0)  # T times [N, B, terms C]
+        # The first step leaves out what a state of zeros says; one step alone uses every weight: each has a gradient.
+        start = None if len(heard) > 1 else _diffuse(zeros, walks, self.order)  # [N, B, terms hidden]
         states = []
         for cell in self.encoder:
-            assert isinstance(cell, _Cell)
-            said = cell.hear(x, walks)  # [T, N, B, 3 hidden]
-            steps = []
-            for said_t in said.unbind(0):
-                steps.append(cell(said_t, steps[-1] if steps else state, walks))  # [N, B, hidden]
-            x = torch.stack(steps)  # [T, N, B, hidden]
-            states.append(steps[-1])
+            h, diffused, told = zeros, start, []
+            for heard_t in heard:
+                h = cell(heard_t, h, diffused, walks)  # [N, B, hidden]
+                diffused = _diffuse(h, walks, self.order)  # [N, B, terms hidden], for the next step and the layer above
+                told.append(diffused)
+            heard = told
+            states.append((h, heard[-1]))
         return self._decode(states, walks, ctx).transpose(0, 1).flatten(2)  # [B, N, H * O]
 
-    def _decode(self, states: list[Tensor], walks: Sequence[Callable[[Tensor], Tensor]], ctx: Context) -> Tensor:
-        """States [N, B, hidden], one a layer, to forecasts [N, B, H, O]."""
-        y = states[0].new_zeros(*states[0].shape[:2], self.targets)  # [N, B, O]
+    def _decode(
+        self, states: list[tuple[Tensor, Tensor]], walks: Sequence[Callable[[Tensor], Tensor]], ctx: Context
+    ) -> Tensor:
+        """A state of each layer and what diffuses from it to forecasts [N, B, H, O]."""
+        y = states[0][0].new_zeros(*states[0][0].shape[:2], self.targets)  # [N, B, O]
         teacher, known = (ctx.teacher, ctx.teacher_observed) if self.training else (None, None)  # [B, H, N, O] each
         forecast = []
         for step in range(self.horizon):
-            x = y  # [N, B, O]
+            heard, h = _diffuse(y, walks, self.order), y  # [N, B, terms O]
             for layer, cell in enumerate(self.decoder):
-                assert isinstance(cell, _Cell)
-                states[layer] = cell(cell.hear(x, walks), states[layer], walks)  # [N, B, hidden]
-                x = states[layer]
-            y = self.projection(x)  # [N, B, O]
+                h = cell(heard, *states[layer], walks)  # [N, B, hidden]
+                heard = _diffuse(h, walks, self.order)  # [N, B, terms hidden]
+                states[layer] = (h, heard)
+            y = self.projection(h)  # [N, B, O]
             forecast.append(y)
             if teacher is not None and known is not None:
                 told = torch.rand((), device=y.device) < self._share_of_truth(ctx, y)
@@ -131,7 +136,11 @@ def _halved_at(half: float) -> float:
 
 
 class _Cell(nn.Module):
-    """A gated recurrent unit whose maps diffuse: what it hears [.., N, B, C], its state [N, B, hidden]."""
+    """A gated recurrent unit whose maps diffuse.
+
+    What diffuses from its inputs [N, B, terms C], its state [N, B, hidden] and what diffuses from that, None for a
+    state of zeros [N, B, terms hidden] -> the next state [N, B, hidden].
+    """
 
     def __init__(self, channels: int, hidden: int, order: int, supports: int):
         super().__init__()
@@ -145,16 +154,19 @@ class _Cell(nn.Module):
         with torch.no_grad():
             self.input.bias.zero_()[: 2 * hidden] = 1
 
-    def hear(self, x: Tensor, walks: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
-        """What the inputs say to gates and candidate, of one step or of all: [.., N, B, C] -> [.., N, B, 3 hidden]."""
-        return self.input(self._diffuse(x, walks))  # [.., N, B, 3 hidden]
+    def forward(
+        self, heard: Tensor, h: Tensor, diffused: Tensor | None, walks: Sequence[Callable[[Tensor], Tensor]]
+    ) -> Tensor:
+        to_gates, to_candidate = self.input(heard).split([2 * h.shape[-1], h.shape[-1]], dim=-1)
+        if diffused is not None:
+            to_gates = to_gates + self.gates(diffused)  # [N, B, 2 hidden]
+        r, u = to_gates.sigmoid().chunk(2, dim=-1)  # [N, B, hidden] each
+        if diffused is not None:
+            to_candidate = to_candidate + self.candidate(_diffuse(r * h, walks, self.order))  # [N, B, hidden]
+        c = to_candidate.tanh()  # [N, B, hidden]
+        return torch.lerp(c, h.to(c.dtype), u)  # u h + (1 - u) c: [N, B, hidden]
 
-    def forward(self, said: Tensor, state: Tensor, walks: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
-        to_gates, to_candidate = said.split([2 * state.shape[-1], state.shape[-1]], dim=-1)
-        r, u = (to_gates + self.gates(self._diffuse(state, walks))).sigmoid().chunk(2, dim=-1)  # [N, B, hidden] each
-        c = (to_candidate + self.candidate(self._diffuse(r * state, walks))).tanh()  # [N, B, hidden]
-        return u * state + (1 - u) * c  # [N, B, hidden]
 
-    def _diffuse(self, v: Tensor, walks: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
-        """[v | S v | S^2 v | ..] for every walk: [.., N, B, D] -> [.., N, B, terms D]."""
-        return torch.cat(list(diffusion_terms(walks, v, self.order)), dim=-1)
+def _diffuse(v: Tensor, walks: Sequence[Callable[[Tensor], Tensor]], order: int) -> Tensor:
+    """[v | S v | S^2 v | ..] for every walk: [.., N, B, D] -> [.., N, B, terms D]."""
+    return torch.cat(list(diffusion_terms(walks, v, order)), dim=-1)

@@ -16,7 +16,8 @@ from fieldcast.core.module import Recipe, require
 from fieldcast.core.spec import Spec
 from fieldcast.nn.adaptive import AdaptiveAdjacency, StrongestLinks, send
 from fieldcast.nn.calendar import with_clock
-from fieldcast.nn.graph import Supports, add_map, apply, diffusion_terms
+from fieldcast.nn.dropout import Dropout
+from fieldcast.nn.graph import Supports, apply, diffusion_terms, sum_of_maps
 
 _DILATIONS = (1, 2)  # of the two layers of a block; a kernel of two steps each
 _BLOCKS = 4
@@ -107,11 +108,11 @@ class GraphWaveNet(Backbone):
             x = with_clock(x, ctx.calendar, self.calendar_sizes)  # [B, T, N, C + 2]
         x = F.pad(x.permute(1, 2, 0, 3), (0, 0, 0, 0, 0, 0, self.missing_steps, 0))  # [reach, N, B, C]
         x = self.start(x)  # [reach, N, B, width]
-        maps = self.walks.maps(dim=1)
+        maps = self.walks.maps(dim=0)
         if isinstance(self.adaptive, StrongestLinks):
-            maps.append(partial(send, *self.adaptive(self.source, self.target), dim=1))
+            maps.append(partial(send, *self.adaptive(self.source, self.target), dim=0))
         elif self.adaptive is not None:
-            maps.append(partial(apply, self.adaptive(self.source, self.target).T, dim=1))
+            maps.append(partial(apply, self.adaptive(self.source, self.target).T, dim=0))
         skip = x.new_zeros(())
         for layer in self.layers:
             x, said = layer(x, maps)  # [steps - d, N, B, width], [N, B, skip]
@@ -132,7 +133,7 @@ class _Layer(nn.Module):
         self.dilation, self.goes_on = dilation, goes_on
         self.gate = nn.Linear(2 * width, 2 * width)  # earlier and later step to filter and gate
         self.skip = nn.Linear(width, skip)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         if goes_on or legacy:
             self.diffusion = nn.Linear((1 + _POWERS * supports) * width, width).requires_grad_(goes_on)
             self.norm = nn.BatchNorm1d(width).requires_grad_(goes_on)
@@ -141,17 +142,14 @@ class _Layer(nn.Module):
         if not self.goes_on:  # only its last step is asked for
             x = x[-1 - self.dilation :]  # [dilation + 1, N, B, width]
         earlier, later = x[: -self.dilation], x[self.dilation :]  # [steps, N, B, width] each
-        before, now = self.gate.weight.chunk(2, dim=1)  # [2 width, width] each
-        both = F.linear(earlier, before, self.gate.bias)  # [steps, N, B, 2 width]
-        f, g = add_map(both, later, now).chunk(2, dim=-1)  # [steps, N, B, width] each
+        both = sum_of_maps((earlier, later), self.gate.weight.chunk(2, dim=1), self.gate.bias)  # [steps, N, B, 2 width]
+        f, g = both.chunk(2, dim=-1)  # [steps, N, B, width] each
         x = f.tanh() * g.sigmoid()  # [steps, N, B, width]
         said = self.skip(x[-1])  # [N, B, skip]
         if not self.goes_on:
             return x, said
         weights = self.diffusion.weight.split(x.shape[-1], dim=1)  # [width, width] each
-        terms = diffusion_terms(maps, x, _POWERS)  # [steps, N, B, width] each
-        out = F.linear(next(terms), weights[0], self.diffusion.bias)  # [steps, N, B, width]
-        for term, weight in zip(terms, weights[1:], strict=True):
-            out = add_map(out, term, weight)  # [steps, N, B, width]
-        out = self.dropout(out) + later  # [steps, N, B, width]
+        x = x.transpose(0, 1).contiguous()  # [N, steps, B, width]: each map is one product without a copy
+        out = sum_of_maps(diffusion_terms(maps, x, _POWERS), weights, self.diffusion.bias)  # [N, steps, B, width]
+        out = later + self.dropout(out).transpose(0, 1)  # [steps, N, B, width]
         return self.norm(out.flatten(0, 2)).view_as(out), said

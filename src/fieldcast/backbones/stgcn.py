@@ -11,6 +11,7 @@ from fieldcast.core.context import Context
 from fieldcast.core.module import Recipe
 from fieldcast.core.spec import Spec
 from fieldcast.nn.calendar import with_clock
+from fieldcast.nn.dropout import Dropout
 from fieldcast.nn.graph import Support, chebyshev_terms
 from fieldcast.nn.normalisation import NodeLayerNorm
 
@@ -100,7 +101,7 @@ class _Block(nn.Module):
         self.graph = _GraphConvolution(width, bottleneck)
         self.after = _GatedConvolution(bottleneck, width, _KERNEL, legacy)
         self.norm = NodeLayerNorm(nodes, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, laplacian: Support) -> Tensor:
         x = self.graph(self.before(x), laplacian)  # [B, T - 2, N, bottleneck]
@@ -149,5 +150,5 @@ class _GraphConvolution(nn.Module):
 
     def forward(self, x: Tensor, laplacian: Support) -> Tensor:
         u = self.align(x)  # [B, T, N, bottleneck]
-        terms = chebyshev_terms(laplacian.tensor(), u, _ORDER)  # [B, T, N, bottleneck] each
-        return (self.linear(torch.cat(terms, dim=-1)) + u).relu()  # [B, T, N, bottleneck]
+        terms = chebyshev_terms(laplacian.map(), u, _ORDER)  # [B, T, N, bottleneck] each
+        return self.linear(torch.cat(terms, dim=-1)).add_(u).relu_()  # [B, T, N, bottleneck]

@@ -10,6 +10,7 @@ from fieldcast.core.context import Context
 from fieldcast.core.module import require
 from fieldcast.core.spec import Spec
 from fieldcast.nn.calendar import CalendarEmbedding, with_clock
+from fieldcast.nn.dropout import Dropout
 
 
 class STID(Backbone):
@@ -78,8 +79,8 @@ class _ResidualMLP(nn.Module):
     def __init__(self, width: int, dropout: float):
         super().__init__()
         self.first = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.second = nn.Linear(width, width)
 
     def forward(self, z: Tensor) -> Tensor:
-        return z + self.second(self.dropout(self.first(z).relu()))  # [..., D]
+        return self.second(self.dropout(self.first(z).relu_())).add_(z)  # [..., D]

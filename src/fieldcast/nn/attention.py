@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fieldcast.nn.dropout import Dropout
+
 
 class Attention(nn.Module):
     """softmax(q k' / sqrt(d)) v, each head by itself; in training ``dropout`` of the weights are zero.
@@ -49,10 +51,11 @@ class EncoderLayer(nn.Module):
         self.second = nn.Linear(hidden, width)
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).transpose(-4, -2).unbind(-3)  # [.., heads, L, d] each
         attended = self.attention(q, k, v).transpose(-3, -2).flatten(-2)  # [.., L, D]
-        z = self.norm1(x + self.dropout(self.out(attended)))  # [.., L, D]
-        return self.norm2(z + self.dropout(self.second(self.first(z).relu())))  # [.., L, D]
+        # In place where autograd needs no earlier value: each pass over fresh memory costs as much as a small product.
+        z = self.norm1(self.dropout(self.out(attended)).add_(x))  # [.., L, D]
+        return self.norm2(self.dropout(self.second(self.first(z).relu_())).add_(z))  # [.., L, D]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -34,6 +35,9 @@ class Support(nn.Module):
     rows: Tensor
     columns: Tensor
     values: Tensor
+    back_rows: Tensor
+    back_columns: Tensor
+    back_values: Tensor
 
     def __init__(self, support: Matrix, *, sparse: bool | None = None):
         super().__init__()
@@ -43,11 +47,12 @@ class Support(nn.Module):
         dense = nodes <= SPARSE_ABOVE if sparse is None else not sparse
         self.by_edges = few or not dense if sparse is None else sparse
         self.register_buffer("dense", to_tensor(support) if dense else None, persistent=False)  # [N, N]
-        if self.by_edges:  # copies, since an export would trace views back to the sparse tensor
-            tensor = to_tensor(support, dense=False)
-            self.register_buffer("rows", tensor.crow_indices().clone(), persistent=False)  # [N + 1]
-            self.register_buffer("columns", tensor.col_indices().clone(), persistent=False)  # [E]
-            self.register_buffer("values", tensor.values().clone(), persistent=False)  # [E]
+        if self.by_edges:  # S, and S' for the gradient, which torch would make anew by sorting at every product
+            for name, matrix in (("", edges), ("back_", edges.T)):
+                tensor = to_tensor(matrix, dense=False)  # copies, since an export would trace views back to it
+                self.register_buffer(f"{name}rows", tensor.crow_indices().clone(), persistent=False)  # [N + 1]
+                self.register_buffer(f"{name}columns", tensor.col_indices().clone(), persistent=False)  # [E]
+                self.register_buffer(f"{name}values", tensor.values().clone(), persistent=False)  # [E]
 
     def tensor(self) -> Tensor:
         """S [N, N], dense or sparse CSR."""
@@ -55,10 +60,17 @@ class Support(nn.Module):
             traced = torch.compiler.is_compiling() or torch.compiler.is_exporting()
             if traced or not self.by_edges or self.dense.device.type != "cpu":
                 return self.dense
-        return _csr(self.rows, self.columns, self.values, len(self.rows) - 1)
+        return _csr(self.rows, self.columns, self.values)
+
+    def map(self, dim: int = -2) -> Callable[[Tensor], Tensor]:
+        """The product with a signal whose nodes stand at ``dim``, to be called many times."""
+        support = self.tensor()
+        sparse = support.layout == torch.sparse_csr
+        back = _csr(self.back_rows, self.back_columns, self.back_values) if sparse else None
+        return partial(apply, support, dim=dim, transposed=back)
 
     def forward(self, x: Tensor, dim: int = -2) -> Tensor:
-        return apply(self.tensor(), x, dim)
+        return self.map(dim)(x)
 
 
 class Supports(nn.ModuleList):
@@ -69,7 +81,7 @@ class Supports(nn.ModuleList):
 
     def maps(self, dim: int = -2) -> list[Callable[[Tensor], Tensor]]:
         """Each as a map of a signal whose nodes stand at ``dim``."""
-        return [partial(apply, support.tensor(), dim=dim) for support in self if isinstance(support, Support)]
+        return [support.map(dim) for support in self if isinstance(support, Support)]
 
 
 def to_tensor(support: Matrix, *, dense: bool = True) -> Tensor:
@@ -84,13 +96,14 @@ def to_tensor(support: Matrix, *, dense: bool = True) -> Tensor:
     matrix.sort_indices()
     arrays = (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data)
     rows, columns, values = (torch.from_numpy(array) for array in arrays)
-    return _csr(rows, columns, values, len(rows) - 1)
+    return _csr(rows, columns, values)
 
 
-def apply(support: Tensor, x: Tensor, dim: int = -2) -> Tensor:
+def apply(support: Tensor, x: Tensor, dim: int = -2, transposed: Tensor | None = None) -> Tensor:
     """y_i = sum_j S_ij x_j along the node axis ``dim``, nodes of the result in the rows of S.
 
-    Where a paper multiplies from the other side, give the transposed support.
+    Where a paper multiplies from the other side, give the transposed support. With ``transposed``, S' beside a sparse
+    S, the gradient of x is one more product; S is a constant then.
     Shapes: support [N, N] dense or sparse CSR, x [.., N, ..] with N at ``dim`` -> the same shape as x, in its dtype.
     """
     if support.layout == torch.strided:
@@ -100,18 +113,32 @@ def apply(support: Tensor, x: Tensor, dim: int = -2) -> Tensor:
     first = x.movedim(dim, 0)  # [N, ..]
     # A sparse product knows no half precision on the CPU, and autocast must not choose it.
     with torch.autocast(x.device.type, enabled=False):
-        product = support @ first.reshape(len(first), -1).to(support.dtype)  # [N, rest]
+        rows = first.reshape(len(first), -1).to(support.dtype)  # [N, rest]
+        product = support @ rows if transposed is None else _SparseProduct.apply(support, transposed, rows)  # [N, rest]
     return product.reshape(first.shape).movedim(0, dim).to(x.dtype)
 
 
-def chebyshev_terms(scaled_laplacian: Tensor, x: Tensor, order: int, dim: int = -2) -> list[Tensor]:
-    """T_0 x = x, T_1 x = M x, T_k x = 2 M T_{k-1} x - T_{k-2} x: ``order`` tensors of the shape of x.
+class _SparseProduct(torch.autograd.Function):
+    """S x with the gradient S' g, both sparse; S, S' [N, N], x [N, rest]."""
+
+    @staticmethod
+    def forward(ctx: Any, support: Tensor, transposed: Tensor, x: Tensor) -> Tensor:
+        ctx.support, ctx.transposed = support, transposed
+        return support @ x
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, Tensor]:
+        return None, None, _SparseProduct.apply(ctx.transposed, ctx.support, gradients[0].contiguous())
+
+
+def chebyshev_terms(scaled_laplacian: Callable[[Tensor], Tensor], x: Tensor, order: int) -> list[Tensor]:
+    """T_0 x = x, T_1 x = M x, T_k x = 2 M T_{k-1} x - T_{k-2} x for the map M: ``order`` tensors of the shape of x.
 
     Equal to applying the matrices of ``supports("chebyshev", order=order)``, at a cost of order x edges.
     """
     terms = [x]
     while len(terms) < order:
-        step = apply(scaled_laplacian, terms[-1], dim)
+        step = scaled_laplacian(terms[-1])
         terms.append(step if len(terms) == 1 else 2 * step - terms[-2])
     return terms
 
@@ -129,13 +156,27 @@ def diffusion_terms(maps: Iterable[Callable[[Tensor], Tensor]], x: Tensor, order
             yield term
 
 
-def add_map(total: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    """total + x W', in one product, so that terms are summed without a copy side by side: [.., D], [.., C], [D, C]."""
-    flat = torch.addmm(total.flatten(0, -2), x.flatten(0, -2), weight.T)  # [rows, D]
-    return flat.view_as(total)
+def sum_of_maps(terms: Iterable[Tensor], weights: Iterable[Tensor], bias: Tensor | None = None) -> Tensor:
+    """sum_k x_k W_k' + b: each product is added in place, where a copy side by side and one product would move more.
+
+    Shapes: terms [.., C_k], weights [D, C_k], bias [D] -> [.., D].
+    """
+    total: Tensor | None = None
+    shape = torch.Size()
+    for term, weight in zip(terms, weights, strict=True):
+        shape, rows = term.shape[:-1], term.flatten(0, -2)  # [rows, C]
+        if total is None:
+            total = rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)  # [rows, D]
+        elif torch.is_autocast_enabled(rows.device.type):  # which serves no operation in place
+            total = torch.addmm(total, rows, weight.T)  # [rows, D]
+        else:
+            total = total.addmm_(rows, weight.T)  # [rows, D]
+    assert total is not None
+    return total.view(*shape, -1)
 
 
-def _csr(rows: Tensor, columns: Tensor, values: Tensor, nodes: int) -> Tensor:
+def _csr(rows: Tensor, columns: Tensor, values: Tensor) -> Tensor:
+    nodes = len(rows) - 1
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*CSR tensor support is in beta.*")
         return torch.sparse_csr_tensor(rows, columns, values, size=(nodes, nodes), check_invariants=False)

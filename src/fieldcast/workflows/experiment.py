@@ -47,12 +47,15 @@ def run_experiment(
     if out.exists() and not out.read_bytes().endswith(b"\n"):
         _end_last_line(out)
     opened: dict[str, Windows] = {}
+    absent: set[str] = set()
     for number, job in enumerate(jobs, start=1):
         left_out = (datasets and job.dataset not in datasets) or (backbones and job.backbone not in backbones)
         if job.key in done or left_out:
             continue
         if not (folder / job.dataset).exists():
-            print(f"{job.dataset} is not in {folder}: left out", flush=True)
+            if job.dataset not in absent:
+                print(f"{job.dataset} is not in {folder}: left out", flush=True)
+            absent.add(job.dataset)
             continue
         key = json.dumps([job.dataset, job.windows], sort_keys=True)
         if key not in opened:

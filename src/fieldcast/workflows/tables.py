@@ -37,7 +37,7 @@ def as_markdown(experiment: Experiment, lines: Sequence[Line]) -> str:
                 if which < 0:
                     rows += [{"model": each.model, **_columns(each)} for each in published]
                 parts += [f"{target}, scored on {_rule(finished[0], which)}:", "", markdown_table(rows), ""]
-        parts += [f"Published, on the same test windows: {source}." for source in _sources(published)]
+        parts += [f"Published, on the same test windows unless said: {source}." for source in _sources(published)]
         parts += [""] if published else []
         for target in finished[0]["protocol"]["targets"]:
             parts += [_differences(mine, target), ""]
