@@ -34,6 +34,7 @@ class AGCRN(Backbone):
     """
 
     per_node = {"embedding": (0,)}
+    recompute_blocks = ("cells",)
     predictor_layers = ("output",)
     cost = "N^2"
     paper = "Bai et al., NeurIPS 2020, arXiv:2007.02842"

@@ -48,9 +48,8 @@ class GCNGRU(Backbone):
             x = with_clock(x, ctx.calendar, self.calendar_sizes)  # [B, T, N, C + 2]
         h = x.new_zeros(batch, nodes, self.width)  # [B, N, width]
         for step in x.unbind(1):  # [B, N, C + 2] each
-            r, u = (
-                self.gates(self._around(torch.cat([step, h], dim=-1))).sigmoid().chunk(2, dim=-1)
-            )  # [B, N, width] each
+            gates = self.gates(self._around(torch.cat([step, h], dim=-1))).sigmoid()  # [B, N, 2 width]
+            r, u = gates.chunk(2, dim=-1)  # [B, N, width] each
             c = self.candidate(self._around(torch.cat([step, r * h], dim=-1))).tanh()  # [B, N, width]
             h = u * h + (1 - u) * c  # [B, N, width]
         return h

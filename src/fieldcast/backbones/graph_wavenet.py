@@ -42,6 +42,7 @@ class GraphWaveNet(Backbone):
     """
 
     needs_graph = True
+    recompute_blocks = ("layers",)
     predictor_layers = ("end1", "end2")
     cost = "N^2"
     paper = "Wu et al., IJCAI 2019, arXiv:1906.00121"

@@ -28,6 +28,7 @@ class STAEformer(Backbone):
     """
 
     per_node = {"adaptive_embedding": (1,)}
+    recompute_blocks = ("over_steps", "over_nodes")
     predictor_layers = ("output",)
     cost = "N^2"
     paper = "Liu et al., CIKM 2023, arXiv:2308.10425"

@@ -39,6 +39,7 @@ class STGCN(Backbone):
     """
 
     needs_graph = True
+    recompute_blocks = ("blocks",)
     predictor_layers = ("fc1", "fc2")
     cost = "edges"
     paper = "Yu et al., IJCAI 2018, arXiv:1709.04875"

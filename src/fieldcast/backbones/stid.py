@@ -28,6 +28,7 @@ class STID(Backbone):
     """
 
     per_node = {"node_embedding": (0,)}
+    recompute_blocks = ("blocks",)
     predictor_layers = ("output",)
     uses_future = True
     paper = "Shao et al., CIKM 2022, arXiv:2208.05233"

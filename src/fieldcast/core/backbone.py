@@ -29,6 +29,7 @@ class Backbone(Configured):
     - ``unseen_nodes``: accepts nodes that training never saw (no tensor of its own per node);
     - ``uses_future``: reads ``ctx.future``, the channels known ahead;
     - ``uses_teacher``: wants ``ctx.teacher`` in training (scheduled sampling);
+    - ``recompute_blocks``: modules, or lists of them, that can be computed again in the backward pass to save memory;
     - ``predictor_layers``: names of the linear layers that map a node's vector to its forecast;
     - ``cost``: how time and memory grow with N; ``paper``: where the model comes from;
     - ``recipes``: the settings with which it was published, by a short name each (``fieldcast train --recipe``).
@@ -42,6 +43,7 @@ class Backbone(Configured):
     unseen_nodes: ClassVar[bool] = False
     uses_future: ClassVar[bool] = False
     uses_teacher: ClassVar[bool] = False
+    recompute_blocks: ClassVar[tuple[str, ...]] = ()
     predictor_layers: ClassVar[tuple[str, ...]] = ()
     cost: ClassVar[str] = "N"
     paper: ClassVar[str] = ""

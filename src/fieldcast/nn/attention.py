@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fieldcast.nn.dropout import Dropout
+
+_SHORT = 16
+"""Steps up to which two products beat the fused kernel of a CPU: 44 against 71 ms with 12 steps and heads of 38."""
 
 
 class Attention(nn.Module):
@@ -25,6 +29,9 @@ class Attention(nn.Module):
         if q.is_cuda and size % 8:  # those of a GPU take eights
             q, k, v = (F.pad(each, (0, -size % 8)) for each in (q, k, v))
         dropout = self.dropout if self.training else 0.0
+        if q.device.type == "cpu" and k.shape[-2] <= _SHORT and not torch.is_grad_enabled() and not dropout:
+            scores = (q * size**-0.5) @ k.transpose(-1, -2)  # [rest, heads, Q, L]
+            return (scores.softmax(dim=-1) @ v).reshape(shape)  # [.., heads, Q, d]
         attended = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=size**-0.5)
         return attended[..., :size].reshape(shape)  # [.., heads, Q, d]
 

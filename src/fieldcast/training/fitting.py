@@ -8,6 +8,7 @@ import os
 import signal
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from fieldcast.training.callbacks import Bar, SaveAtEnd, Watch
 from fieldcast.training.checkpoint import AtomicCheckpointIO, Resumable
 from fieldcast.training.module import TrainingModule
 from fieldcast.training.options import TrainingOptions
+from fieldcast.training.recompute import recomputing
 from fieldcast.training.termination import Termination
 
 CHECKPOINT = "last.ckpt"
@@ -138,7 +140,8 @@ def _run(
         module.train()
         try:
             termination.listen()
-            trainer.fit(module, train, validation, ckpt_path=checkpoint if resume else None, weights_only=True)
+            with recomputing(forecaster.backbone) if options.recompute else nullcontext():
+                trainer.fit(module, train, validation, ckpt_path=checkpoint if resume else None, weights_only=True)
         except RuntimeError as error:
             if "loading state_dict" not in str(error):
                 raise
