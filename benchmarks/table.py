@@ -1,11 +1,15 @@
 """Write what backbones cost as tables, beside the public figures, from the JSON of ``fieldcast bench``.
 
-python benchmarks/table.py     (public.json and results/{speed,memory,scale*,ratios}.json -> results/backbones.md)
+python benchmarks/table.py
+
+public.json and results/{speed*,memory*,scale*,ratios,operations}.json become results/backbones.md.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,9 @@ PAGE = RESULTS / "backbones.md"
 def page() -> str:
     """The whole page in Markdown."""
     public = _read(HERE / "public.json")
-    speed, memory, ratios = (_read(RESULTS / f"{kind}.json") for kind in ("speed", "memory", "ratios"))
+    ratios, operations = (_read(RESULTS / f"{kind}.json") for kind in ("ratios", "operations"))
+    speeds = [_read(path) for path in sorted(RESULTS.glob("speed*.json"))]
+    memories = [_read(path) for path in sorted(RESULTS.glob("memory*.json"))]
     scales = [_read(path) for path in sorted(RESULTS.glob("scale*.json"))]
     parts = [
         "# What backbones cost",
@@ -28,42 +34,52 @@ def page() -> str:
         f"{public['what']} ({public['machine']}; matmul peak {public['matmul_peak_gflops']} GFLOP/s, first touch of "
         f"fresh memory {public['first_touch_gb_per_second']} GB/s).",
         "## Inference and training step",
-        _conditions(speed) + f" Matmul peak {speed['matmul_peak_gflops']} GFLOP/s. Medians, [least to most].",
-        markdown_table([_speed_row(each, "inference", public) for each in speed["backbones"]]),
-        markdown_table([_speed_row(each, "step", public) for each in speed["backbones"]]),
+        *(part for kind in ("inference", "step") for part in _tables(speeds, partial(_speed_row, kind, public))),
+        "Medians, [least to most]. "
         "Times on different machines are not to be divided by each other; shares of each machine's own peak may be set "
         "side by side. Ours runs with large pages, the public versions as glibc ships memory. STGCN's public version "
         "holds layers that it never uses. A step counts as three times the arithmetic of its forward pass.",
         "## Beside the same models written as public code has them",
         _paired(ratios["rows"]),
         *(markdown_table([_ratio_row(each, kind) for each in ratios["rows"]]) for kind in ("inference", "step")),
+        "## Where the time goes",
+        f"`{operations['command']}`: percent of the time in each operation of torch, of 2 percent and more.",
+        markdown_table([_operations_row(each) for each in operations["backbones"]]),
+        "Where most of the time is in products (`mm`, `addmm`, `bmm`, `baddbmm`), those bound, and the ones of few "
+        "columns (32 to 64 channels) or by edges (`mm` with a sparse support) move more than they multiply. The rest "
+        "is functions of each element and copies.",
         "## Peak memory",
-        _conditions(memory) + " Of the whole process, in MB; `before` is Python and torch without a model.",
-        markdown_table([_memory_row(each, public) for each in memory["backbones"]]),
+        *_tables(memories, partial(_memory_row, public)),
+        "Of the whole process, in MB; `before` is Python and torch without a model. `recomputed` is a step whose "
+        "blocks are computed again in the backward pass (`fieldcast train --recompute true`), beside its time as a "
+        "multiple of the step's.",
         "## Growth with the number of sensors",
-        "A training step and the peak memory of its process; the exponents are least-squares slopes of log over log.",
-        *(
-            part
-            for scale in scales
-            for part in (_conditions(scale), markdown_table([_scale_row(each, scale) for each in scale["backbones"]]))
-        ),
+        "A training step and the peak memory of its process; the exponents are least-squares slopes of log over log, "
+        "that of memory for what lies above an empty process.",
+        *(part for scale in scales for part in _tables([scale], partial(_scale_row, scale))),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _tables(results: list[dict[str, Any]], row: Callable[[dict[str, Any]], dict[str, Any]]) -> list[str]:
+    """Of each result how it was measured, and a table with a row a backbone."""
+    return [part for each in results for part in (_conditions(each), markdown_table([*map(row, each["backbones"])]))]
 
 
 def _conditions(result: dict[str, Any]) -> str:
     size, where = result["size"], result["environment"]
     nodes = f"{size['nodes']} nodes, " if size["nodes"] > 1 else ""
     variables = ", ".join(f"{name}={value}" for name, value in where["variables"].items())
+    peak = f", matmul peak {result['matmul_peak_gflops']} GFLOP/s" if "matmul_peak_gflops" in result else ""
     return (
         f"`{result['command']}`: {nodes}{size['lookback']} -> {size['horizon']} steps, {size['channels']} channel, "
         f"mini-batches of {size['batch_size']}; {where['device']}, {where['threads']} threads, "
         f"{result['machine']['cores']} cores {result['machine']['cpu']}, torch "
-        f"{result['versions']['torch']}{f', {variables}' if variables else ''}."
+        f"{result['versions']['torch']}{f', {variables}' if variables else ''}{peak}."
     )
 
 
-def _speed_row(each: dict[str, Any], kind: str, public: dict[str, Any]) -> dict[str, Any]:
+def _speed_row(kind: str, public: dict[str, Any], each: dict[str, Any]) -> dict[str, Any]:
     found, other = each[kind], public["backbones"].get(each["backbone"])
     row: dict[str, Any] = {
         "backbone": each["backbone"], "parameters": f"{each['parameters']:,}", "GFLOP forward": f"{each['gflop']:.1f}",
@@ -112,15 +128,25 @@ def _ratio_row(each: dict[str, Any], kind: str) -> dict[str, Any]:
     return row
 
 
-def _memory_row(each: dict[str, Any], public: dict[str, Any]) -> dict[str, Any]:
+def _operations_row(each: dict[str, Any]) -> dict[str, Any]:
+    kinds = {
+        kind: ", ".join(f"{name} {share:.0f}" for name, share in each[kind].items()) for kind in ("inference", "step")
+    }
+    return {"backbone": each["backbone"], **kinds}
+
+
+def _memory_row(public: dict[str, Any], each: dict[str, Any]) -> dict[str, Any]:
     other = public["backbones"].get(each["backbone"], {})
     row: dict[str, Any] = {"backbone": each["backbone"], "before": f"{each['inference']['before_mb']:.0f}"}
-    for kind in ("inference", "step"):
-        row[kind] = f"{each[kind]['peak_mb']:.0f}"
+    for kind in ("inference", "step", "recomputed"):
+        row[kind] = f"{each[kind]['peak_mb']:.0f}" if "peak_mb" in each.get(kind, {}) else None
+    if "peak_mb" in each.get("recomputed", {}):
+        times = each["recomputed"]["milliseconds"]["median"] / each["step"]["milliseconds"]["median"]
+        row["time of it"] = f"{times:.2f}"
     return row | {f"public {kind}": _text(other.get(f"{kind}_mb")) for kind in ("inference", "step")}
 
 
-def _scale_row(each: dict[str, Any], scale: dict[str, Any]) -> dict[str, Any]:
+def _scale_row(scale: dict[str, Any], each: dict[str, Any]) -> dict[str, Any]:
     counts = sorted({point["nodes"] for other in scale["backbones"] for point in other["points"]})
     points = {point["nodes"]: point for point in each["points"]}
     row: dict[str, Any] = {"backbone": each["backbone"], "cost": each["cost"]}

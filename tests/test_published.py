@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from fieldcast.core.backbone import Backbone
+from fieldcast.core.registry import BACKBONES
+from fieldcast.training.options import TrainingOptions
 from fieldcast.workflows.experiment import lines_of, run_experiment
 from fieldcast.workflows.experiment_file import read_experiment
 from fieldcast.workflows.tables import as_markdown
@@ -26,7 +29,13 @@ def test_every_public_dataset_has_every_backbone_with_five_seeds_and_a_recipe() 
         assert all(each["recipe"] for each in entries[name]["backbones"].values())
         for backbone in table["backbones"]:
             jobs = [job for job in experiment.jobs if (job.dataset, job.backbone) == (name, backbone)]
-            assert [job.seed for job in jobs] == [0, 1, 2, 3, 4] and jobs[0].training["max_epochs"] >= 80
+            cls = BACKBONES.get(backbone)
+            assert issubclass(cls, Backbone)
+            recipe = cls.recipe(entries[name]["backbones"][backbone]["recipe"])
+            assert [job.seed for job in jobs] == [0, 1, 2, 3, 4]
+            assert all(TrainingOptions(**job.training) == TrainingOptions(**recipe.training) for job in jobs)
+            share = "7:1:2" if name in ("metr_la", "pems_bay") else "6:2:2"
+            assert jobs[0].windows == {"lookback": 12, "horizon": 12, "split": f"windows-first {share}"}
         assert any(each.dataset == name for each in experiment.published)
 
 

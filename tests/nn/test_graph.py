@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldcast.data.graph import Graph
-from fieldcast.nn.graph import Support, apply, chebyshev_terms, to_tensor
+from fieldcast.nn.graph import Support, apply, chebyshev_terms, sum_of_maps, to_tensor
 from tests.data.graph.graphs import random_matrix
 
 SHAPES = {(6, 3): -2, (2, 6, 3): -2, (2, 4, 6, 3): -2, (6,): 0, (2, 6): 1, (2, 3, 6): -1, (2, 3, 6, 5): 2, (6, 2, 3): 0}
@@ -121,3 +121,24 @@ def test_gradients_of_a_sparse_support_are_those_of_the_dense_one(dim: int) -> N
     torch.testing.assert_close(*gradients, rtol=0, atol=1e-12)
     assert torch.autograd.gradcheck(lambda v: sparse(v, dim), x)
     assert torch.autograd.gradgradcheck(lambda v: sparse(v, dim).square(), x)
+
+
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("batch", [0, 3])
+def test_a_sum_of_maps_is_the_map_of_the_terms_side_by_side(batch: int, with_bias: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    terms = [torch.randn(batch, 5, size, dtype=torch.float64, generator=generator) for size in (2, 3, 1)]
+    weights = [torch.randn(4, size, dtype=torch.float64, generator=generator) for size in (2, 3, 1)]
+    bias = torch.randn(4, dtype=torch.float64, generator=generator) if with_bias else None
+    expected = torch.nn.functional.linear(torch.cat(terms, dim=-1), torch.cat(weights, dim=-1), bias)
+    torch.testing.assert_close(sum_of_maps(terms, weights, bias), expected, rtol=0, atol=1e-12)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = sum_of_maps([each.float() for each in terms], [each.float() for each in weights])
+    assert half.shape == expected.shape and half.dtype == torch.bfloat16
+
+
+def test_gradients_of_a_sum_of_maps() -> None:
+    generator = torch.Generator().manual_seed(0)
+    given = [torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_() for shape in
+             ((2, 3, 2), (2, 3, 1), (4, 2), (4, 1), (4,))]  # fmt: skip
+    assert torch.autograd.gradcheck(lambda a, b, u, v, bias: sum_of_maps((a, b), (u, v), bias), given)

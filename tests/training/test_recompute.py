@@ -8,11 +8,12 @@ from contextlib import nullcontext
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from fieldcast.core.registry import BACKBONES
 from fieldcast.errors import FieldcastError
 from fieldcast.training.fitting import fit
-from fieldcast.training.recompute import recomputing
+from fieldcast.training.recompute import blocks_of, recomputing
 from tests.contracts.cases import Sizes, Subject
 from tests.training.common import RUN
 
@@ -33,6 +34,14 @@ def held(name: str, *, again: bool) -> int:
     subject = Subject(name)
     forecaster = subject.build(SIZES).train()
     x, ctx = forecaster.prepare(subject.batch(SIZES, 8, "train"), teacher=True)
+
+    def keep_what_enters(_: object, args: object) -> None:  # in lists too, which the hooks below do not see
+        for each in tree_leaves(args):
+            if isinstance(each, Tensor):
+                keep(each)
+
+    for block in blocks_of(forecaster.backbone):
+        block.register_forward_pre_hook(keep_what_enters)
     watched = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
     with recomputing(forecaster.backbone) if again else nullcontext(), watched:
         y = forecaster.backbone(x, ctx)
@@ -70,3 +79,21 @@ def test_a_backbone_without_blocks_is_refused() -> None:
 
 def test_every_trained_graph_backbone_names_its_blocks() -> None:
     assert {"agcrn", "d2stgnn", "dcrnn", "graph_wavenet", "staeformer", "stgcn", "stid"} <= set(WITH_BLOCKS)
+
+
+def test_what_is_no_module_is_refused() -> None:
+    backbone = Subject("stid").build(SIZES).backbone
+    backbone.recompute_blocks = ("blokcs",)  # type: ignore[misc]
+    with pytest.raises(FieldcastError, match="recompute_blocks names 'blokcs', which is no module of it"):
+        blocks_of(backbone)
+
+
+def test_a_forward_of_the_block_s_own_comes_back_and_a_block_named_twice_is_one() -> None:
+    backbone = Subject("stid").build(SIZES).backbone
+    backbone.recompute_blocks = ("blocks", "blocks.0")  # type: ignore[misc]
+    first, *others = blocks_of(backbone)
+    assert len(others) == len(backbone.get_submodule("blocks")._modules) - 1
+    own = first.forward = first.forward
+    with recomputing(backbone):
+        assert first.forward is not own
+    assert first.forward is own and all("forward" not in vars(block) for block in others)

@@ -175,12 +175,13 @@ def test_a_dataset_may_have_its_own_backbones_and_a_backbone_its_own_seeds(place
     ]  # fmt: skip
 
 
-def test_a_recipe_stands_between_the_shared_settings_and_its_own(place: Path) -> None:
+def test_a_recipe_stands_in_the_place_of_the_shared_training_and_under_its_own(place: Path) -> None:
     given = {"recipe": "official", "training": {"batch_size": 2}, "width": 3}
     (place / "own.yaml").write_text(yaml.safe_dump({**TABLE, "backbones": {"agcrn": given}, "baselines": []}))
     job = read_experiment(place / "own.yaml").jobs[0]
     assert job.hyper == {"calendar_inputs": False, "width": 3}
     assert (job.training["learning_rate"], job.training["patience"], job.training["batch_size"]) == (3e-3, 15, 2)
+    assert job.training["max_epochs"] == 100 and "accelerator" not in job.training, "the file's training is left out"
 
 
 def test_a_graph_is_a_setting_of_the_backbones_that_need_one(place: Path) -> None:

@@ -139,8 +139,10 @@ class _Cell(nn.Module):
             if not from_zeros:
                 around = _around(z * h, graph, self.order)  # [N, B, order width]
                 to_candidate = torch.baddbmm(to_candidate, around, candidate)  # [N, B, width]
-            c = to_candidate.tanh()  # [N, B, width]
-            h = torch.lerp(c, h.to(c.dtype), r)  # r h + (1 - r) c: [N, B, width]
+            c = to_candidate.tanh().to(h.dtype)  # [N, B, width]; the state stays float32 in mixed precision
+            h = torch.lerp(c, h, r.to(h.dtype))  # r h + (1 - r) c: [N, B, width]
+            if not onward:
+                told.clear()  # the last layer's states are asked for by its next step alone
             if onward or step < steps - 1:
                 told.append(_around(h, graph, self.order))  # [N, B, order width]
         return told, h

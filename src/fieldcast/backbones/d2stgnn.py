@@ -222,13 +222,13 @@ class _Layer(nn.Module):
         gated = self.gate2(both.relu_()).sigmoid() * signal  # [B, N, L, hidden]
         diffused = self.diffusion(gated, graphs)  # [B, N, L - 2, hidden]
         forecast = self.diffusion_forecast(self.diffusion.go_on(gated, diffused, graphs, positions))  # [B, N, P, f]
-        rest = signal[:, :, _KERNEL - 1 :] - self.diffusion_back(diffused).relu_()  # [B, N, L - 2, hidden]
+        rest = signal[:, :, _KERNEL - 1 :] - self.diffusion_back(diffused).relu()  # [B, N, L - 2, hidden]
         rest = self.diffusion_norm(rest)  # [B, N, L - 2, hidden]
         states, own = self.inherent(rest)  # [B, N, L - 2, hidden] each
         forecast = forecast + self.inherent_forecast(self.inherent.go_on(states, own, positions))  # [B, N, P, f]
         if not self.goes_on:
             return rest, forecast
-        return self.inherent_norm(rest - self.inherent_back(own).relu_()), forecast
+        return self.inherent_norm(rest - self.inherent_back(own).relu()), forecast
 
 
 class _Diffusion(nn.Module):
@@ -244,7 +244,7 @@ class _Diffusion(nn.Module):
     def forward(self, x: Tensor, graphs: list[Tensor]) -> Tensor:
         steps = x.shape[2] - _KERNEL + 1
         window = torch.cat([x[:, :, k : k + steps] for k in range(_KERNEL)], dim=-1)  # [B, N, steps, 3 hidden]
-        s = self.window(window).relu_().unflatten(-1, (_KERNEL, -1)).sum(dim=-2)  # [B, N, steps, hidden]
+        s = self.window(window).relu().unflatten(-1, (_KERNEL, -1)).sum(dim=-2)  # [B, N, steps, hidden]
         weights = self.mix.weight.split(s.shape[-1], dim=1)  # [hidden, hidden] each
         around = (apply(graph, s, dim=1) for graph in graphs)
         terms = itertools.chain([s / _KERNEL], around)  # [B, N, steps, hidden] each, one after the other

@@ -164,8 +164,8 @@ class _Cell(nn.Module):
         r, u = to_gates.sigmoid().chunk(2, dim=-1)  # [N, B, hidden] each
         if diffused is not None:
             to_candidate = to_candidate + self.candidate(_diffuse(r * h, walks, self.order))  # [N, B, hidden]
-        c = to_candidate.tanh()  # [N, B, hidden]
-        return torch.lerp(c, h.to(c.dtype), u)  # u h + (1 - u) c: [N, B, hidden]
+        c = to_candidate.tanh().to(h.dtype)  # [N, B, hidden]; the state stays float32 in mixed precision
+        return torch.lerp(c, h, u.to(h.dtype))  # u h + (1 - u) c: [N, B, hidden]
 
 
 def _diffuse(v: Tensor, walks: Sequence[Callable[[Tensor], Tensor]], order: int) -> Tensor:

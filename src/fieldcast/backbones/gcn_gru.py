@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -46,17 +48,19 @@ class GCNGRU(Backbone):
         batch, nodes = x.shape[0], x.shape[2]
         if self.calendar_inputs:
             x = with_clock(x, ctx.calendar, self.calendar_sizes)  # [B, T, N, C + 2]
+        walks = self.walks.maps()
         h = x.new_zeros(batch, nodes, self.width)  # [B, N, width]
         for step in x.unbind(1):  # [B, N, C + 2] each
-            gates = self.gates(self._around(torch.cat([step, h], dim=-1))).sigmoid()  # [B, N, 2 width]
+            gates = self.gates(_around(torch.cat([step, h], dim=-1), walks)).sigmoid()  # [B, N, 2 width]
             r, u = gates.chunk(2, dim=-1)  # [B, N, width] each
-            c = self.candidate(self._around(torch.cat([step, r * h], dim=-1))).tanh()  # [B, N, width]
+            c = self.candidate(_around(torch.cat([step, r * h], dim=-1), walks)).tanh()  # [B, N, width]
             h = u * h + (1 - u) * c  # [B, N, width]
         return h
 
-    def _around(self, v: Tensor) -> Tensor:
-        """[v | S_1 v | S_2 v]: [B, N, D] -> [B, N, 3 D]."""
-        return torch.cat([v, *(walk(v) for walk in self.walks)], dim=-1)  # [B, N, 3 D]
-
     def head(self, h: Tensor) -> Tensor:
         return self.unflatten(self.output(h))  # [B, H, N, O]
+
+
+def _around(v: Tensor, walks: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
+    """[v | S_1 v | S_2 v]: [B, N, D] -> [B, N, 3 D]."""
+    return torch.cat([v, *(walk(v) for walk in walks)], dim=-1)  # [B, N, 3 D]

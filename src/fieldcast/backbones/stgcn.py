@@ -152,4 +152,4 @@ class _GraphConvolution(nn.Module):
     def forward(self, x: Tensor, laplacian: Support) -> Tensor:
         u = self.align(x)  # [B, T, N, bottleneck]
         terms = chebyshev_terms(laplacian.map(), u, _ORDER)  # [B, T, N, bottleneck] each
-        return self.linear(torch.cat(terms, dim=-1)).add_(u).relu_()  # [B, T, N, bottleneck]
+        return (self.linear(torch.cat(terms, dim=-1)) + u).relu_()  # [B, T, N, bottleneck]

@@ -84,4 +84,4 @@ class _ResidualMLP(nn.Module):
         self.second = nn.Linear(width, width)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.second(self.dropout(self.first(z).relu_())).add_(z)  # [..., D]
+        return z + self.second(self.dropout(self.first(z).relu()))  # [..., D]

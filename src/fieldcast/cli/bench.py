@@ -121,8 +121,8 @@ def _table(kind: str, result: dict[str, Any]) -> str:
         rows = [
             {"backbone": each["backbone"]}
             | {
-                f"{name} {what}": each[name].get(key, "failed")
-                for name in ("inference", "step")
+                f"{name} {what}": each[name].get(key, "failed") if name in each else None
+                for name in ("inference", "step", "recomputed")
                 for what, key in (("peak MB", "peak_mb"), ("before", "before_mb"))
             }
             for each in result["backbones"]

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from fieldcast.nn.dropout import Dropout
 
 _SHORT = 16
-"""Steps up to which two products beat the fused kernel of a CPU: 44 against 71 ms with 12 steps and heads of 38."""
+"""Steps up to which, on a CPU and without gradients, two products are faster than the fused kernel."""
 
 
 class Attention(nn.Module):
@@ -63,6 +63,7 @@ class EncoderLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).transpose(-4, -2).unbind(-3)  # [.., heads, L, d] each
         attended = self.attention(q, k, v).transpose(-3, -2).flatten(-2)  # [.., L, D]
-        # In place where autograd needs no earlier value: each pass over fresh memory costs as much as a small product.
-        z = self.norm1(self.dropout(self.out(attended)).add_(x))  # [.., L, D]
-        return self.norm2(self.dropout(self.second(self.first(z).relu_())).add_(z))  # [.., L, D]
+        z = self.norm1(x + self.dropout(self.out(attended)))  # [.., L, D]
+        # In place, as a pass over fresh memory costs as much as a small product; a full backward hook on ``first``
+        # does not go with that.
+        return self.norm2(z + self.dropout(self.second(self.first(z).relu_())))  # [.., L, D]

@@ -119,12 +119,13 @@ def apply(support: Tensor, x: Tensor, dim: int = -2, transposed: Tensor | None =
 
 
 class _SparseProduct(torch.autograd.Function):
-    """S x with the gradient S' g, both sparse; S, S' [N, N], x [N, rest]."""
+    """S x with the gradient S' g, both sparse; S, S' [N, N], x [N, rest]. Transforms of torch.func do not take it."""
 
     @staticmethod
     def forward(ctx: Any, support: Tensor, transposed: Tensor, x: Tensor) -> Tensor:
         ctx.support, ctx.transposed = support, transposed
-        return support @ x
+        with torch.autocast(x.device.type, enabled=False):  # in the backward pass too
+            return support @ x
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, Tensor]:
@@ -172,7 +173,7 @@ def sum_of_maps(terms: Iterable[Tensor], weights: Iterable[Tensor], bias: Tensor
         else:
             total = total.addmm_(rows, weight.T)  # [rows, D]
     assert total is not None
-    return total.view(*shape, -1)
+    return total.view(*shape, total.shape[-1])
 
 
 def _csr(rows: Tensor, columns: Tensor, values: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ class TrainingOptions:
             has reached the whole horizon; 0 never stops early.
         precision: 32-bit floats, or bfloat16 where it is safe.
         recompute: Keep what enters each block of the model alone and compute the rest again in the backward pass: less
-            memory, about a third more time, the same numbers.
+            memory, more time, the same numbers.
         accelerator: Where to train: auto takes a GPU when there is one.
         save_every: Steps between resumable checkpoints within an epoch; 0 saves at the end of epochs only.
     """

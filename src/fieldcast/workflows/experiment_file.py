@@ -50,10 +50,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Published:
-    """Figures of a paper on the very test windows of a dataset of the experiment, never ours.
+    """Figures of a paper on a dataset of the experiment, never ours.
 
     ``average`` says how the paper takes them over the horizon: ``mean`` of the steps or ``pooled``. ``differs`` says
-    in what the paper's training is another.
+    in what the paper's training is another, and its test windows where they are.
     """
 
     model: str
@@ -103,7 +103,9 @@ def read_experiment(path: str | Path) -> Experiment:
             cls = BACKBONES.get(backbone)
             assert issubclass(cls, Backbone)
             published = cls.recipe(str(own.pop("recipe"))) if "recipe" in own else Recipe("", {})
-            mine = {**training, **published.training, **own.pop("training", {})}
+            # A recipe stands by itself: what it leaves out is the default of training, and not what the file says.
+            shared = {} if published.source else training
+            mine = {**shared, **published.training, **own.pop("training", {})}
             own = {**published.hyper, **own}
             trainable = bool(getattr(cls, "trainable", True))
             needs_graph = bool(getattr(cls, "needs_graph", False))
@@ -126,7 +128,7 @@ def _backbones(path: str | Path, table: Mapping[str, Any], dataset: Mapping[str,
     """The backbones of a dataset with their settings: all of the file's, or those that the dataset names.
 
     What the dataset says of one comes before what the file says. Beside settings of its own a backbone may have
-    ``training``, a ``recipe``, and ``seeds`` where they are others.
+    ``training``, ``seeds`` where they are others, and a ``recipe``, which takes the place of the shared training.
     """
     shared = table["backbones"]
     named = dataset.get("backbones", list(shared))

@@ -88,9 +88,10 @@ def test_ratios_are_paired_by_round(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_memory_is_that_of_a_process_of_its_own() -> None:
-    found = bench.measure_memory(["stid"], SMALL, device="cpu")
-    (row,) = found["backbones"]
-    for kind in ("inference", "step"):
+    found = bench.measure_memory(["stid", "lstm:width=4"], SMALL, device="cpu")
+    row, without_blocks = found["backbones"]
+    assert "recomputed" not in without_blocks
+    for kind in ("inference", "step", "recomputed"):
         assert 50 < row[kind]["before_mb"] <= row[kind]["built_mb"] <= row[kind]["peak_mb"] < 4000
     json.dumps(found)
 

@@ -7,17 +7,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
 import torch
 
 from fieldcast.core.allocator import prepare_memory
+from fieldcast.core.registry import BACKBONES
 from fieldcast.errors import FieldcastError
 from fieldcast.evaluation.protocol import machine_record, peak_memory, version_record
+from fieldcast.training.recompute import blocks_of, recomputing
 from fieldcast.workflows import plugins
 from fieldcast.workflows.bench.clock import check_device, environment, milliseconds, summary
-from fieldcast.workflows.bench.subject import Size, Subject
+from fieldcast.workflows.bench.subject import Size, Subject, with_settings
 from fieldcast.workflows.running import Say, count_parameters
 
 
@@ -26,13 +29,15 @@ def measure_memory(
 ) -> dict[str, Any]:
     """Peak resident memory in MB of inference and of training, each in a fresh process; ``before`` is without a model.
 
-    On a GPU also the peak that torch allocated there.
+    ``recomputed`` is a step whose blocks are computed again in the backward pass, where the backbone has such. On a GPU
+    also the peak that torch allocated there.
     """
     device = check_device(device)
     rows = []
     for name in backbones:
         row: dict[str, Any] = {"backbone": name}
-        for kind in ("inference", "step"):
+        again = getattr(BACKBONES.get(with_settings(name)[0]), "recompute_blocks", ())
+        for kind in ("inference", "step", *(("recomputed",) if again else ())):
             row[kind] = in_a_process(name, size, kind, device, rounds=2)
             say(f"{name} {kind}: {row[kind].get('peak_mb', row[kind].get('failed'))} MB")
         rows.append(row)
@@ -72,7 +77,11 @@ def _measure(task: dict[str, Any]) -> dict[str, Any]:
     subject = Subject(task["name"], Size(**task["size"]), task["device"])
     built = round(peak_memory(), 1)
     work = subject.infer if task["kind"] == "inference" else subject.step
-    spent = [milliseconds(work, task["device"]) for _ in range(task["rounds"] + 1)]
+    backbone = subject.forecaster.backbone
+    if task["kind"] == "recomputed" and not blocks_of(backbone):  # settings may leave none
+        return {"failed": "no blocks to compute again"}
+    with recomputing(backbone) if task["kind"] == "recomputed" else nullcontext():
+        spent = [milliseconds(work, task["device"]) for _ in range(task["rounds"] + 1)]
     found = {"before_mb": before, "built_mb": built, "peak_mb": round(peak_memory(), 1)}
     found["parameters"] = count_parameters(subject.forecaster)
     if task["device"] == "cuda":
