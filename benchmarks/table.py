@@ -51,8 +51,7 @@ def page() -> str:
         "## Peak memory",
         *_tables(memories, partial(_memory_row, public)),
         "Of the whole process, in MB; `before` is Python and torch without a model. `recomputed` is a step whose "
-        "blocks are computed again in the backward pass (`fieldcast train --recompute true`), beside its time as a "
-        "multiple of the step's.",
+        "blocks are computed again in the backward pass (`fieldcast train --recompute true`).",
         "## Growth with the number of sensors",
         "A training step and the peak memory of its process; the exponents are least-squares slopes of log over log, "
         "that of memory for what lies above an empty process.",
@@ -140,9 +139,6 @@ def _memory_row(public: dict[str, Any], each: dict[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {"backbone": each["backbone"], "before": f"{each['inference']['before_mb']:.0f}"}
     for kind in ("inference", "step", "recomputed"):
         row[kind] = f"{each[kind]['peak_mb']:.0f}" if "peak_mb" in each.get(kind, {}) else None
-    if "peak_mb" in each.get("recomputed", {}):
-        times = each["recomputed"]["milliseconds"]["median"] / each["step"]["milliseconds"]["median"]
-        row["time of it"] = f"{times:.2f}"
     return row | {f"public {kind}": _text(other.get(f"{kind}_mb")) for kind in ("inference", "step")}
 
 
