@@ -13,7 +13,7 @@ from fieldcast.core.context import Context
 from fieldcast.core.module import Recipe, require
 from fieldcast.core.spec import Spec
 from fieldcast.nn.calendar import with_clock
-from fieldcast.nn.graph import Supports, diffusion_terms
+from fieldcast.nn.graph import Supports, diffuse
 
 
 class DCRNN(Backbone):
@@ -84,15 +84,15 @@ class DCRNN(Backbone):
         walks = self.walks.maps(dim=-3)
         x = x.permute(1, 2, 0, 3)  # [T, N, B, C]
         zeros = x.new_zeros(*x.shape[1:3], self.hidden)  # [N, B, hidden]
-        heard = _diffuse(x, walks, self.order).unbind(0)  # T times [N, B, terms C]
+        heard = diffuse(walks, x, self.order).unbind(0)  # T times [N, B, terms C]
         # The first step leaves out what a state of zeros says; one step alone uses every weight: each has a gradient.
-        start = None if len(heard) > 1 else _diffuse(zeros, walks, self.order)  # [N, B, terms hidden]
+        start = None if len(heard) > 1 else diffuse(walks, zeros, self.order)  # [N, B, terms hidden]
         states = []
         for cell in self.encoder:
             h, diffused, told = zeros, start, []
             for heard_t in heard:
                 h = cell(heard_t, h, diffused, walks)  # [N, B, hidden]
-                diffused = _diffuse(h, walks, self.order)  # [N, B, terms hidden], for the next step and the layer above
+                diffused = diffuse(walks, h, self.order)  # [N, B, terms hidden], for the next step and the layer above
                 told.append(diffused)
             heard = told
             states.append((h, heard[-1]))
@@ -106,10 +106,10 @@ class DCRNN(Backbone):
         teacher, known = (ctx.teacher, ctx.teacher_observed) if self.training else (None, None)  # [B, H, N, O] each
         forecast = []
         for step in range(self.horizon):
-            heard, h = _diffuse(y, walks, self.order), y  # [N, B, terms O]
+            heard, h = diffuse(walks, y, self.order), y  # [N, B, terms O]
             for layer, cell in enumerate(self.decoder):
                 h = cell(heard, *states[layer], walks)  # [N, B, hidden]
-                heard = _diffuse(h, walks, self.order)  # [N, B, terms hidden]
+                heard = diffuse(walks, h, self.order)  # [N, B, terms hidden]
                 states[layer] = (h, heard)
             y = self.projection(h)  # [N, B, O]
             forecast.append(y)
@@ -163,11 +163,6 @@ class _Cell(nn.Module):
             to_gates = to_gates + self.gates(diffused)  # [N, B, 2 hidden]
         r, u = to_gates.sigmoid().chunk(2, dim=-1)  # [N, B, hidden] each
         if diffused is not None:
-            to_candidate = to_candidate + self.candidate(_diffuse(r * h, walks, self.order))  # [N, B, hidden]
+            to_candidate = to_candidate + self.candidate(diffuse(walks, r * h, self.order))  # [N, B, hidden]
         c = to_candidate.tanh().to(h.dtype)  # [N, B, hidden]; the state stays float32 in mixed precision
         return torch.lerp(c, h, u.to(h.dtype))  # u h + (1 - u) c: [N, B, hidden]
-
-
-def _diffuse(v: Tensor, walks: Sequence[Callable[[Tensor], Tensor]], order: int) -> Tensor:
-    """[v | S v | S^2 v | ..] for every walk: [.., N, B, D] -> [.., N, B, terms D]."""
-    return torch.cat(list(diffusion_terms(walks, v, order)), dim=-1)

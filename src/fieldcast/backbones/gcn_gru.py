@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +9,7 @@ from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Context
 from fieldcast.core.spec import Spec
 from fieldcast.nn.calendar import with_clock
-from fieldcast.nn.graph import Supports
+from fieldcast.nn.graph import Supports, diffuse
 
 
 class GCNGRU(Backbone):
@@ -51,16 +49,11 @@ class GCNGRU(Backbone):
         walks = self.walks.maps()
         h = x.new_zeros(batch, nodes, self.width)  # [B, N, width]
         for step in x.unbind(1):  # [B, N, C + 2] each
-            gates = self.gates(_around(torch.cat([step, h], dim=-1), walks)).sigmoid()  # [B, N, 2 width]
+            gates = self.gates(diffuse(walks, torch.cat([step, h], dim=-1))).sigmoid()  # [B, N, 2 width]
             r, u = gates.chunk(2, dim=-1)  # [B, N, width] each
-            c = self.candidate(_around(torch.cat([step, r * h], dim=-1), walks)).tanh()  # [B, N, width]
+            c = self.candidate(diffuse(walks, torch.cat([step, r * h], dim=-1))).tanh()  # [B, N, width]
             h = u * h + (1 - u) * c  # [B, N, width]
         return h
 
     def head(self, h: Tensor) -> Tensor:
         return self.unflatten(self.output(h))  # [B, H, N, O]
-
-
-def _around(v: Tensor, walks: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
-    """[v | S_1 v | S_2 v]: [B, N, D] -> [B, N, 3 D]."""
-    return torch.cat([v, *(walk(v) for walk in walks)], dim=-1)  # [B, N, 3 D]

@@ -157,6 +157,11 @@ def diffusion_terms(maps: Iterable[Callable[[Tensor], Tensor]], x: Tensor, order
             yield term
 
 
+def diffuse(maps: Iterable[Callable[[Tensor], Tensor]], x: Tensor, order: int = 1) -> Tensor:
+    """[x | S x | .. | S^order x] for each map S in turn, side by side: [.., D] -> [.., terms D]."""
+    return torch.cat(list(diffusion_terms(maps, x, order)), dim=-1)
+
+
 def sum_of_maps(terms: Iterable[Tensor], weights: Iterable[Tensor], bias: Tensor | None = None) -> Tensor:
     """sum_k x_k W_k' + b: each product is added in place, where a copy side by side and one product would move more.
 

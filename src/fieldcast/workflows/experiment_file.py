@@ -102,11 +102,10 @@ def read_experiment(path: str | Path) -> Experiment:
             seeds = own.pop("seeds", table["seeds"])
             cls = BACKBONES.get(backbone)
             assert issubclass(cls, Backbone)
-            published = cls.recipe(str(own.pop("recipe"))) if "recipe" in own else Recipe("", {})
             # A recipe stands by itself: what it leaves out is the default of training, and not what the file says.
-            shared = {} if published.source else training
-            mine = {**shared, **published.training, **own.pop("training", {})}
-            own = {**published.hyper, **own}
+            recipe = cls.recipe(str(own.pop("recipe"))) if "recipe" in own else Recipe("the file", training)
+            mine = {**recipe.training, **own.pop("training", {})}
+            own = {**recipe.hyper, **own}
             trainable = bool(getattr(cls, "trainable", True))
             needs_graph = bool(getattr(cls, "needs_graph", False))
             _check_settings(path, windows, mine)
