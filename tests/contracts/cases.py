@@ -84,11 +84,15 @@ def tiny_windows(sizes: Sizes, grid: bool = False) -> Windows:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a contract test runs over: a backbone by name, with stages by name, and hyper-parameters."""
+    """What a contract test runs over: a backbone by name, with stages by name, and hyper-parameters.
+
+    ``hyper`` are those of the backbone, ``last`` those of the last stage.
+    """
 
     backbone: str
     stages: tuple[str, ...] = ()
     hyper: tuple[tuple[str, object], ...] = ()
+    last: tuple[tuple[str, object], ...] = ()
 
     def __str__(self) -> str:
         return "+".join((self.backbone, *self.stages))
@@ -110,7 +114,8 @@ class Subject:
         windows = self.windows(sizes or Sizes())
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            stages = [STAGES.get(name)() for name in self.stages]
+            settings = [{} for _ in self.stages[1:]] + [dict(self.last)]
+            stages = [STAGES.get(name)(**given) for name, given in zip(self.stages, settings, strict=False)]
             forecaster = create(self.backbone, windows, stages, **dict(self.hyper))  # type: ignore[arg-type]
         if not forecaster.backbone.trainable:
             forecaster.backbone.fit_closed_form(windows)

@@ -40,7 +40,6 @@ class DCRNN(Backbone):
     unseen_nodes = True
     uses_teacher = True
     recompute_blocks = ("encoder", "decoder")
-    predictor_layers = ("projection",)
     cost = "edges"
     paper = "Li et al., ICLR 2018, arXiv:1707.01926"
     recipes = {

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor
 
 from fieldcast.core.context import Context
-from fieldcast.core.module import Configured, Recipe
+from fieldcast.core.module import Configured
 from fieldcast.core.spec import Spec
 from fieldcast.data.windows import Windows
-from fieldcast.errors import FieldcastError, did_you_mean
 
 
 class Backbone(Configured):
@@ -30,7 +28,8 @@ class Backbone(Configured):
     - ``uses_future``: reads ``ctx.future``, the channels known ahead;
     - ``uses_teacher``: wants ``ctx.teacher`` in training (scheduled sampling);
     - ``recompute_blocks``: modules, or lists of them, that can be computed again in the backward pass to save memory;
-    - ``predictor_layers``: names of the linear layers that map a node's vector to its forecast;
+    - ``predictor_layers``: names of the linear layers of the head, through which adapters reach into it; what enters
+      them has its nodes on axis 1: [B, N, .., d_in];
     - ``cost``: how time and memory grow with N; ``paper``: where the model comes from;
     - ``recipes``: the settings with which it was published, by a short name each (``fieldcast train --recipe``).
     """
@@ -47,7 +46,6 @@ class Backbone(Configured):
     predictor_layers: ClassVar[tuple[str, ...]] = ()
     cost: ClassVar[str] = "N"
     paper: ClassVar[str] = ""
-    recipes: ClassVar[Mapping[str, Recipe]] = {}
 
     width: int
 
@@ -55,14 +53,6 @@ class Backbone(Configured):
         super().__init__()
         self.horizon = spec.horizon
         self.targets = spec.targets
-
-    @classmethod
-    def recipe(cls, name: str) -> Recipe:
-        """One of the ``recipes``; an unknown name is refused."""
-        if name not in cls.recipes:
-            known = f"choose {', '.join(cls.recipes)}" if cls.recipes else "it has none"
-            raise FieldcastError(f"{cls.__name__} has no recipe '{name}'{did_you_mean(name, cls.recipes)}: {known}.")
-        return cls.recipes[name]
 
     @classmethod
     def min_lookback(cls) -> int:

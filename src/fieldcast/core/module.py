@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fieldcast.errors import FieldcastError
+from fieldcast.errors import FieldcastError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,11 @@ class Configured(nn.Module):
     """A module that remembers how it was made, so that a saved folder can make it again without code.
 
     ``hyper`` holds the arguments of the constructor (without ``spec``). ``per_node`` names each parameter and buffer
-    that has a node axis, and which axes: ``{"node_embedding": (0,)}``.
+    that has a node axis, and which axes: ``{"node_embedding": (0,)}``. ``recipes`` are settings by a short name each.
     """
 
     per_node: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+    recipes: ClassVar[Mapping[str, Recipe]] = {}
     hyper: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -59,6 +60,14 @@ class Configured(nn.Module):
         taken = {key: value for key, value in list(bound.arguments.items())[1:] if key not in {"spec", *starred}}
         object.__setattr__(self, "hyper", taken)
         return self
+
+    @classmethod
+    def recipe(cls, name: str) -> Recipe:
+        """One of the ``recipes``; an unknown name is refused."""
+        if name not in cls.recipes:
+            known = f"choose {', '.join(cls.recipes)}" if cls.recipes else "it has none"
+            raise FieldcastError(f"{cls.__name__} has no recipe '{name}'{did_you_mean(name, cls.recipes)}: {known}.")
+        return cls.recipes[name]
 
     def groups(self) -> list[ParameterGroup]:
         """Parameter groups; the default is one with the run's settings."""

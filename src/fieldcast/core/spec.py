@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ class Spec:
 
     ``nodes`` (N) are read, ``output_nodes`` (M) are forecast: equal, except in a compacted model that still forecasts
     its switched-off sensors. ``channels`` (C) is the width of x at the place of the module; ``width`` (D) that of h,
-    known to stages between and after. ``calendar_sizes`` are slots of day, days of week, days of year.
+    known to stages between and after, which are told besides the ``parameters`` of the backbone and the
+    ``predictor_layers`` of its head, by their names, as pairs of sizes in and out. ``calendar_sizes`` are slots of day,
+    days of week, days of year.
     """
 
     lookback: int
@@ -30,6 +33,8 @@ class Spec:
     inputs: np.ndarray
     future_channels: int = 0
     width: int = 0
+    parameters: int = 0
+    predictor_layers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     graph: Graph | None = None
     grid: tuple[int, int] | None = None
     coordinates: np.ndarray | None = None

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
 
 from fieldcast.core.context import Context
 from fieldcast.core.module import Configured
 from fieldcast.core.spec import Spec
+from fieldcast.errors import FieldcastError
 
 
 class Stage(Configured):
@@ -58,7 +62,39 @@ class BetweenStage(Stage):
 
 
 class AfterStage(Stage):
-    """y [B, H, M, O] -> y' [B, H, M, O], seeing h [B, M, D] and the context; ``per_node`` names axes over M."""
+    """y [B, H, M, O] -> y' [B, H, M, O], seeing h [B, M, D] and the context; ``per_node`` names axes over M.
+
+    It may also reach into the head, by :meth:`injections`. One that is not ``enabled`` is left out of the forecast. One
+    with an ``adapter`` name can be kept apart from its forecaster, in a folder of its own.
+    """
+
+    enabled = True
+    merged = False
+    adapter: str | None = None
+    peft_type = "ADAPTER"
+    """The kind that ``adapter_config.json`` names; ``LORA`` where the peft library itself can open the folder."""
+
+    def merge(self, head: Mapping[str, nn.Linear]) -> None:
+        """Put what it adds inside the head into the weights of the head's layers, where that is exact."""
+        raise FieldcastError(f"{type(self).__name__} cannot be merged into a backbone: keep it beside it.")
+
+    def unmerge(self, head: Mapping[str, nn.Linear]) -> None:
+        """Bring back the very weights that stood there before :meth:`merge`."""
+
+    def peft_settings(self) -> dict[str, Any]:
+        """Settings by the names of the peft library, for ``adapter_config.json``."""
+        return {}
+
+    def peft_names(self) -> dict[str, str]:
+        """The name of each of its tensors in an adapter's file, by the conventions of the peft library."""
+        return {name: f"base_model.model.{name}" for name in self.state_dict()}
+
+    def injections(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
+        """What is added to the outputs of the head's ``predictor_layers``, by their names: a function of their input.
+
+        Shapes: u [B, M, .., d_in] -> [B, M, .., d_out].
+        """
+        return {}
 
     def forward(self, y: Tensor, h: Tensor, ctx: Context) -> Tensor:
         return y

@@ -25,8 +25,9 @@ from fieldcast.data.graph import Graph
 from fieldcast.data.plain import Unreadable, read_plain
 from fieldcast.data.scaling import Scaler
 from fieldcast.errors import FieldcastError
+from fieldcast.forecaster import adapters
 from fieldcast.forecaster.migration import FORMAT_VERSION, migrated
-from fieldcast.forecaster.model import Forecaster
+from fieldcast.forecaster.model import Forecaster, make_stage
 
 _STAGED = ".saving.partial"  # where a save is written before it takes the place of the one before
 _CHECKPOINT = "last.ckpt"  # where training was at work
@@ -50,6 +51,8 @@ def save(
     A forecaster that was saved there before is replaced when all is written, so that a full disk loses none; a file of
     another origin with one of these names is refused.
     """
+    if any(stage.merged or not stage.enabled for stage in forecaster.after):
+        raise FieldcastError("an adapter of this forecaster is merged or switched off: unmerge it, or detach it first.")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     before = _saved_before(folder)
@@ -120,6 +123,8 @@ def load(folder: str | Path) -> Forecaster:
     folder = Path(folder)
     if not folder.is_dir():
         raise FieldcastError(f"there is no saved forecaster at {folder}: give the folder that training wrote.")
+    if (folder / adapters.CONFIG).is_file():
+        return _adapted(folder)
     folder = _best_of_run(folder)
     listed = verify(folder)
     config = _read_json(folder / "config.json")
@@ -142,6 +147,20 @@ def load(folder: str | Path) -> Forecaster:
     ) as error:  # fmt: skip
         said = f"{folder} does not fit together ({_first_line(error)}): save the forecaster again."
         raise FieldcastError(said) from None
+
+
+def _adapted(folder: Path) -> Forecaster:
+    """The base that an adapter's folder names, with the adapter on it."""
+    named = adapters.read_adapter_config(folder).get("base_model_name_or_path")
+    base = folder / str(named)
+    if not isinstance(named, str) or not base.is_dir() or (base / adapters.CONFIG).exists():
+        raise FieldcastError(
+            f"the base of the adapter {folder} is not at {base}: bring it there, or in Python put the adapter on a base "
+            "that you loaded (load_adapter)."
+        )
+    forecaster = load(base)
+    adapters.load_adapter(forecaster, folder)
+    return forecaster
 
 
 def _best_of_run(folder: Path) -> Path:
@@ -180,7 +199,7 @@ def _rebuild(folder: Path, config: Mapping[str, Any], with_graph: bool) -> Forec
     inputs = None if config["inputs"] is None else _positions(config["inputs"], len(nodes))
     read = len(nodes) if inputs is None else len(inputs)
     graph = Graph.from_npz(folder / "graph.npz", read) if with_graph else None
-    stages = [STAGES.get(stage["name"])(**stage["hyper"]) for stage in config["stages"]]
+    stages = [make_stage(stage["name"], stage["hyper"]) for stage in config["stages"]]
     backbone = BACKBONES.get(config["backbone"]["name"])
     with seeded(0):  # what it draws is overwritten
         forecaster = Forecaster(form, backbone, config["backbone"]["hyper"], stages, graph=graph, inputs=inputs)  # type: ignore[arg-type]

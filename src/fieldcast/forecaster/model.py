@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, get_type_hints
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 import torch
@@ -12,15 +13,17 @@ from torch import Tensor, nn
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Batch, Context, Progress
 from fieldcast.core.kinds import fits, in_words
-from fieldcast.core.module import gather_nodes
-from fieldcast.core.registry import BACKBONES
+from fieldcast.core.module import Configured, gather_nodes
+from fieldcast.core.registry import BACKBONES, STAGES
 from fieldcast.core.seeding import seeded
 from fieldcast.core.spec import Spec
 from fieldcast.core.stage import AfterStage, BeforeStage, BetweenStage, Stage
 from fieldcast.data.form import Form
 from fieldcast.data.graph import Graph
 from fieldcast.data.windows import Windows
-from fieldcast.errors import FieldcastError
+from fieldcast.errors import FieldcastError, did_you_mean
+
+Made = TypeVar("Made", bound=Configured)
 
 
 class Forecaster(nn.Module):
@@ -69,15 +72,23 @@ class Forecaster(nn.Module):
         for stage in groups[BeforeStage]:
             at_input = stage.build(at_input)
         self.before = nn.ModuleList(groups[BeforeStage])
-        self.backbone: Backbone = _construct(backbone, at_input, hyper or {})
-        behind = at_input.with_(width=self.backbone.width)
-        for stage in groups[BetweenStage] + groups[AfterStage]:
+        self.backbone: Backbone = _construct(backbone, "backbone", (at_input,), hyper or {})
+        behind = at_input.with_(
+            width=self.backbone.width, parameters=sum(each.numel() for each in self.backbone.parameters()),
+            predictor_layers=_sizes(self.backbone),
+        )  # fmt: skip
+        for stage in groups[BetweenStage]:
             behind = stage.build(behind)
         self.between = nn.ModuleList(groups[BetweenStage])
-        self.after = nn.ModuleList(groups[AfterStage])
+        self.after = nn.ModuleList()
+        self._behind = behind
         if self.compacted and not any(stage.reads_out for stage in groups[BetweenStage]):  # type: ignore[attr-defined]
             raise FieldcastError("a model that forecasts sensors which it does not read needs a stage that reads out.")
-        if form.future and backbone.trainable and not (backbone.uses_future or any(s.uses_future for s in self.stages)):
+        if (
+            form.future
+            and backbone.trainable
+            and not (backbone.uses_future or any(stage.uses_future for stage in stages))
+        ):
             raise FieldcastError(
                 f"the backbone {backbone.__name__} does not read channels known ahead ({', '.join(form.future)}): "
                 "leave 'future' out, or choose a backbone that does."
@@ -94,10 +105,83 @@ class Forecaster(nn.Module):
         mask = torch.zeros(len(form.nodes))
         mask[self.inputs] = 1
         self.register_buffer("input_mask", mask, persistent=False)  # [M]
+        for stage in groups[AfterStage]:
+            self.attach(stage)  # type: ignore[arg-type]
 
     @property
     def stages(self) -> list[Stage]:
         return [*self.before, *self.between, *self.after]  # type: ignore[list-item]
+
+    def attach(self, stage: AfterStage, adapter: str | None = None) -> None:
+        """Put one more stage behind the head; named, it is an adapter, which can be switched off and kept apart."""
+        if adapter is not None and adapter in self.adapters:
+            raise FieldcastError(f"there is already an adapter '{adapter}': give another name, or detach that one.")
+        stage.adapter = adapter
+        stage.build(self._behind)
+        self.after.append(stage.to(self.mean.device))
+        for name in stage.injections():
+            self.backbone.get_submodule(name).register_forward_hook(_Injection(stage, name))
+
+    def detach(self, adapter: str) -> AfterStage:
+        """Take an adapter off and return it."""
+        stage = self._adapter(adapter)
+        self.after = nn.ModuleList(each for each in self.after if each is not stage)
+        for module in self.backbone.modules():
+            for key, hook in list(module._forward_hooks.items()):
+                if isinstance(hook, _Injection) and hook.stage is stage:
+                    del module._forward_hooks[key]
+        return stage
+
+    @property
+    def adapters(self) -> dict[str, AfterStage]:
+        """The adapters by their names."""
+        return {stage.adapter: stage for stage in self.after if stage.adapter is not None}  # type: ignore[misc, return-value]
+
+    def _adapter(self, name: str) -> AfterStage:
+        if name not in self.adapters:
+            near = did_you_mean(name, self.adapters)
+            raise FieldcastError(
+                f"there is no adapter '{name}'{near}: loaded are {', '.join(self.adapters) or 'none'}."
+            )
+        return self.adapters[name]
+
+    @contextmanager
+    def adapted_by(self, *names: str) -> Iterator[Forecaster]:
+        """Within, only these adapters act; without names none does, and the forecaster is its base."""
+        chosen = [self._adapter(name) for name in names]
+        before = [(stage, stage.enabled) for stage in self.adapters.values()]
+        for stage, _ in before:
+            stage.enabled = stage in chosen
+        try:
+            yield self
+        finally:
+            for stage, enabled in before:
+                stage.enabled = enabled
+
+    def merge(self, adapter: str) -> None:
+        """Put an adapter that is one matrix for all nodes into the weights of the head, where it costs nothing."""
+        self._adapter(adapter).merge(self._head())
+
+    def unmerge(self, adapter: str) -> None:
+        """Bring back the very weights from before :meth:`merge`."""
+        self._adapter(adapter).unmerge(self._head())
+
+    def _head(self) -> dict[str, nn.Linear]:
+        return {name: self.backbone.get_submodule(name) for name in self.backbone.predictor_layers}  # type: ignore[misc]
+
+    def train(self, mode: bool = True) -> Forecaster:
+        """Training mode, or eval mode; what is frozen stands still.
+
+        A module that has parameters, none of which trains, stays in eval mode: neither its running statistics nor
+        dropout may move what is not trained.
+        """
+        super().train(mode)
+        if mode:
+            for module in self.modules():
+                parameters = list(module.parameters())
+                if parameters and not any(parameter.requires_grad for parameter in parameters):
+                    module.eval()
+        return self
 
     # The sentence
 
@@ -112,7 +196,8 @@ class Forecaster(nn.Module):
             h = read_out(h, ctx)  # [B, M, D]
         y = self.backbone.head(h)  # [B, H, M, O]
         for adapt in self.after:
-            y = adapt(y, h, ctx)  # [B, H, M, O]
+            if adapt.enabled:
+                y = adapt(y, h, ctx)  # [B, H, M, O]
         return y
 
     def gate(self, x: Tensor, ctx: Context) -> tuple[Tensor, Context]:
@@ -214,6 +299,8 @@ class Forecaster(nn.Module):
         frozen = {name for name, parameter in self.named_parameters() if not parameter.requires_grad}
         for name, parameter in new.named_parameters():
             parameter.requires_grad_(name not in frozen)
+        for stage, before in zip(new.after, self.after, strict=True):
+            stage.adapter, stage.enabled = before.adapter, before.enabled
         new.progress = self.progress
         return new.to(self.mean.device).train(self.training)
 
@@ -254,7 +341,39 @@ def create(
         return Forecaster(form, cls, hyper, stages, graph=edges)
 
 
-def _construct(cls: type[Backbone], spec: Spec, hyper: Mapping[str, Any]) -> Backbone:
+class _Injection:
+    """What a stage adds to a layer of the head, as a hook that can be copied with its forecaster."""
+
+    def __init__(self, stage: AfterStage, name: str):
+        self.stage, self.name = stage, name
+
+    def __call__(self, layer: nn.Module, given: tuple[Tensor], out: Tensor) -> Tensor:
+        acts = self.stage.enabled and not self.stage.merged
+        return out + self.stage.injections()[self.name](given[0]) if acts else out
+
+
+def _sizes(backbone: Backbone) -> dict[str, tuple[int, int]]:
+    """Sizes in and out of the linear layers of the head."""
+    sizes = {}
+    for name in backbone.predictor_layers:
+        layer = backbone.get_submodule(name)
+        if not isinstance(layer, nn.Linear):
+            raise FieldcastError(f"{type(backbone).__name__}.predictor_layers names '{name}', which is no nn.Linear.")
+        sizes[name] = (layer.in_features, layer.out_features)
+    return sizes
+
+
+def make_stage(name: str, hyper: Mapping[str, Any] | None = None) -> Stage:
+    """A stage by its name, from settings that somebody may have written; a ``recipe`` among them comes first."""
+    cls = STAGES.get(name)
+    given = dict(hyper or {})
+    recipe = cls.recipe(str(given.pop("recipe"))).hyper if "recipe" in given else {}
+    stage = _construct(cls, "stage", (), {**recipe, **given})
+    assert isinstance(stage, Stage)
+    return stage
+
+
+def _construct(cls: type[Made], what: str, sizes: tuple[Spec, ...], hyper: Mapping[str, Any]) -> Made:
     try:
         hints = get_type_hints(cls.__init__)
     except NameError:  # annotations of somebody's class that only a type checker can resolve
@@ -262,15 +381,15 @@ def _construct(cls: type[Backbone], spec: Spec, hyper: Mapping[str, Any]) -> Bac
     for name, value in hyper.items():
         if name in hints and not fits(value, hints[name]):
             raise FieldcastError(
-                f"the backbone {cls.__name__} takes no {name} {str(value)[:60]!r}: {in_words(hints[name])}."
+                f"the {what} {cls.__name__} takes no {name} {str(value)[:60]!r}: {in_words(hints[name])}."
             )
     try:
-        return cls(spec, **hyper)
+        return cls(*sizes, **hyper)
     except TypeError as error:
         if "argument" not in str(error):
             raise
         detail = str(error).split(") ", 1)[-1].removeprefix(f"{cls.__name__}.__init__() ")
-        raise FieldcastError(f"the backbone {cls.__name__} cannot be made: {detail}.") from None
+        raise FieldcastError(f"the {what} {cls.__name__} cannot be made: {detail}.") from None
 
 
 def _check_needs(cls: type[Backbone], spec: Spec) -> None:

@@ -1,0 +1,164 @@
+"""Adapters apart from their base: a small folder of their own, by the conventions of the peft library."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from fieldcast.core.registry import STAGES
+from fieldcast.core.seeding import seeded
+from fieldcast.core.stage import AfterStage
+from fieldcast.data.files import write_atomically
+from fieldcast.data.plain import Unreadable, read_plain
+from fieldcast.errors import FieldcastError
+from fieldcast.forecaster.model import Forecaster, make_stage
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+Mode = Literal["joint", "finetune", "predictor", "codes"]
+
+
+def freeze(forecaster: Forecaster, mode: Mode) -> None:
+    """Choose what trains: all (``joint``), the stages behind the head, or of these what nodes have of their own.
+
+    ``finetune`` and ``predictor`` train the stages behind the head alone; the second is for one that tunes the layers
+    of the head besides (``tune_head``). ``codes`` trains only their tensors with a node axis. What is frozen stays in
+    eval mode (:meth:`Forecaster.train`).
+    """
+    if mode not in get_args(Mode):
+        raise FieldcastError(f"there is no mode '{mode}': choose {', '.join(get_args(Mode))}.")
+    if mode == "joint":
+        return
+    for part in (forecaster.backbone, forecaster.before, forecaster.between):
+        part.requires_grad_(False)
+    if mode == "codes":
+        for stage in forecaster.after:
+            own = stage.node_axes()  # type: ignore[operator]
+            for name, parameter in stage.named_parameters():
+                parameter.requires_grad_(parameter.requires_grad and name in own)
+    if not any(parameter.requires_grad for parameter in forecaster.parameters()):
+        raise FieldcastError(f"nothing is left to train in mode '{mode}': add an adapter with codes of its own.")
+
+
+def fingerprint(forecaster: Forecaster) -> str:
+    """SHA-256 of the base's weights as safetensors writes them, whatever adapters are on it."""
+    if any(stage.merged for stage in forecaster.after):
+        raise FieldcastError("an adapter is merged into the weights of this forecaster: unmerge it first.")
+    apart = tuple(f"after.{i}." for i, stage in enumerate(forecaster.after) if stage.adapter is not None)
+    state = forecaster.state_dict()
+    own = {name: tensor for name, tensor in state.items() if not apart or not name.startswith(apart)}
+    return hashlib.sha256(safetensors.torch.save(_plain(own))).hexdigest()
+
+
+def save_adapter(
+    forecaster: Forecaster, folder: str | Path, name: str | None = None, *, base: str | Path | None = None
+) -> Path:
+    """Write one adapter: ``adapter_config.json`` and ``adapter_model.safetensors``, with its own tensors alone.
+
+    ``name`` is needed where there are several; ``base`` is the folder of the saved base, kept as a path from this
+    folder, so that both can move together.
+    """
+    stage = _chosen(forecaster, name)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    form = forecaster.form
+    settings = {
+        "peft_type": stage.peft_type,
+        "base_model_name_or_path": None if base is None else Path(os.path.relpath(base, folder)).as_posix(),
+        "revision": None, "inference_mode": True, **stage.peft_settings(),
+        "fieldcast": {
+            "stage": STAGES.name_of(type(stage)), "hyper": stage.hyper, "num_nodes": len(form.nodes),
+            "node_ids_sha256": _nodes_hash(forecaster), "base_fingerprint": fingerprint(forecaster),
+            "history": form.lookback, "horizon": form.horizon, "output_dim": len(form.targets),
+            "scaler": form.scaler.to_json(), "spec_version": 1,
+        },
+    }  # fmt: skip
+    names = stage.peft_names()
+    state = {names[key]: tensor for key, tensor in stage.state_dict().items()}
+    try:
+        write_atomically(folder / WEIGHTS, lambda beside: safetensors.torch.save_file(_plain(state), beside))
+    except SafetensorError:
+        raise FieldcastError(f"{folder / WEIGHTS} could not be written: make room on the disk.") from None
+    write_atomically(folder / CONFIG, json.dumps(settings, indent=1, allow_nan=False) + "\n")
+    return folder
+
+
+def load_adapter(forecaster: Forecaster, folder: str | Path, name: str = "default", *, force: bool = False) -> None:
+    """Put a saved adapter on its base, under a name.
+
+    Refused on another base, other sensors or another order of them, unless ``force``; its tensors must fit even then.
+    """
+    folder = Path(folder)
+    settings = read_adapter_config(folder)
+    told = settings["fieldcast"]
+    sizes = {"history": forecaster.form.lookback, "horizon": forecaster.form.horizon}
+    sizes |= {"output_dim": len(forecaster.form.targets), "num_nodes": len(forecaster.form.nodes)}
+    for key, own in sizes.items():
+        if told.get(key) != own:
+            raise FieldcastError(f"the adapter {folder} is for {key} {told.get(key)}, this base has {own}: {_OTHER}.")
+    if not force and told.get("node_ids_sha256") != _nodes_hash(forecaster):
+        raise FieldcastError(f"the adapter {folder} is for other sensors, or these in another order: {_OTHER}.")
+    if not force and told.get("scaler") != forecaster.form.scaler.to_json():
+        raise FieldcastError(f"the adapter {folder} is for readings scaled in another way: {_OTHER}.")
+    if not force and told.get("base_fingerprint") != fingerprint(forecaster):
+        raise FieldcastError(f"the adapter {folder} was trained on another base: {_OTHER}.")
+    stage = make_stage(str(told.get("stage")), told.get("hyper") or {})
+    if not isinstance(stage, AfterStage):
+        raise FieldcastError(f"{folder} holds a stage '{told.get('stage')}' that is no adapter: {_OTHER}.")
+    try:
+        state = safetensors.torch.load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError):
+        raise FieldcastError(f"{folder / WEIGHTS} is absent or damaged: bring it back, or adapt again.") from None
+    with seeded(0):  # what it draws is overwritten
+        forecaster.attach(stage, name)
+    names = stage.peft_names()
+    own = stage.state_dict()
+    lacking = [key for key, kept in names.items() if kept not in state or state[kept].shape != own[key].shape]
+    if lacking or len(state) != len(names):
+        forecaster.detach(name)
+        raise FieldcastError(f"the tensors of {folder} do not fit its settings: bring it back, or adapt again.")
+    stage.load_state_dict({key: state[kept] for key, kept in names.items()})
+    stage.train(forecaster.training)
+
+
+_OTHER = "load it onto the base that it was trained on"
+
+
+def read_adapter_config(folder: str | Path) -> dict[str, Any]:
+    """The settings of an adapter's folder."""
+    path = Path(folder) / CONFIG
+    if not path.is_file():
+        raise FieldcastError(f"there is no adapter at {folder}: give a folder with {CONFIG}.")
+    try:
+        settings = read_plain(path, "json")
+    except Unreadable:
+        settings = None
+    if not isinstance(settings, dict) or not isinstance(settings.get("fieldcast"), dict):
+        raise FieldcastError(f"{path} is damaged or no adapter of fieldcast: bring it back, or adapt again.")
+    return settings
+
+
+def _chosen(forecaster: Forecaster, name: str | None) -> AfterStage:
+    if name is None and len(forecaster.adapters) == 1:
+        return next(iter(forecaster.adapters.values()))
+    if name is None:
+        known = ", ".join(forecaster.adapters) or "none"
+        raise FieldcastError(f"which adapter is meant: name one; this forecaster has {known}.")
+    return forecaster._adapter(name)
+
+
+def _nodes_hash(forecaster: Forecaster) -> str:
+    return hashlib.sha256("\n".join(forecaster.form.nodes).encode()).hexdigest()
+
+
+def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors that safetensors takes: on the CPU, each with memory of its own."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
