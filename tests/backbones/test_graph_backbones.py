@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from fieldcast.core.registry import BACKBONES
 from fieldcast.core.spec import Spec
 from fieldcast.data.graph import Graph
 from fieldcast.errors import FieldcastError
@@ -116,9 +117,10 @@ def test_a_graph_is_needed_and_must_fit(name: str) -> None:
         tiny_windows(graph=ring(5))
 
 
-def test_stgcn_refuses_a_graph_without_edges() -> None:
+@pytest.mark.parametrize("name", [name for name in BACKBONES.names() if BACKBONES.get(name).needs_graph])  # type: ignore[attr-defined]
+def test_a_graph_without_edges_is_refused(name: str) -> None:
     with pytest.raises(FieldcastError, match="has no edge"):
-        create("stgcn", tiny_windows(graph=Graph.from_adjacency(np.zeros((3, 3)))))
+        create(name, tiny_windows(graph=Graph.from_adjacency(np.zeros((3, 3)))))
 
 
 @pytest.mark.parametrize(("name", "limit"), [("graph_wavenet", 2.4), ("agcrn", 1.8), ("d2stgnn", 3.5)])

@@ -236,3 +236,90 @@ def test_a_file_that_is_no_experiment_is_told(text: str, tmp_path: Path) -> None
         read_experiment(tmp_path / "x.yaml")
     with pytest.raises(FieldcastError, match=r"absent\.yaml"):
         read_experiment(tmp_path / "absent.yaml")
+
+
+# Arms: stages beside the backbones
+
+
+ARMS: dict[str, Any] = {
+    "name": "arms",
+    "seeds": [0, 1],
+    "datasets": [{"name": "a.csv"}],
+    "windows": {"lookback": 4, "horizon": 2},
+    "training": {"max_epochs": 1, "batch_size": 128, "accelerator": "cpu"},
+    "backbones": {"stid": {"width": 4}, "lstm": {"width": 4}},
+    "baselines": ["last_value"],
+    "arms": {
+        "base": None,
+        "default": {"stages": {"st_lora": {"rank": 2}}},
+        "finetune": {"stages": {"st_lora": {"rank": 2}}, "mode": "finetune", "training": {"max_epochs": 2}},
+        "lite": {"stages": {"st_lora": {"recipe": "paper", "rank": 1}}, "backbones": ["lstm"]},
+    },
+}
+
+
+def arms(place: Path, **changes: Any) -> Path:
+    (place / "arms.yaml").write_text(yaml.safe_dump({**ARMS, **changes}, sort_keys=False))
+    return place / "arms.yaml"
+
+
+def test_arms_stand_beside_each_backbone(place: Path) -> None:
+    jobs = read_experiment(arms(place)).jobs
+    assert [(job.backbone, job.arm) for job in jobs if job.seed == 0] == [
+        ("last_value", ""), ("stid", "base"), ("stid", "default"), ("stid", "finetune"), ("lstm", "base"),
+        ("lstm", "default"), ("lstm", "finetune"), ("lstm", "lite"),
+    ]  # fmt: skip
+    assert len({job.key for job in jobs}) == len(jobs)
+    plain = read_experiment(arms(place, arms={"base": {}})).jobs
+    assert {job.key for job in plain} < {job.key for job in jobs}, "an arm without stages is the backbone's own run"
+    tuned = next(job for job in jobs if job.arm == "finetune")
+    assert tuned.base is not None and tuned.base.key in {job.key for job in plain}
+    assert tuned.training["max_epochs"] == 2 and tuned.base.training["max_epochs"] == 1
+
+
+def test_an_arm_is_tuned_on_the_base_that_was_kept(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, kept = arms(place), place / "kept"
+
+    def lines(**chosen: Any) -> dict[tuple[str, int], dict[str, Any]]:
+        out = run_experiment(path, place / "results", place / "data", progress=False, backbones=["stid"], **chosen)
+        return {(line.get("mode", ""), line["seed"]): line for line in read_lines(out)}
+
+    base = lines(arms=["base"], keep=kept)
+    assert sorted(each.name for each in kept.iterdir()) == sorted(line["key"] for line in base.values())
+    tuned = lines(arms=["finetune"], keep=kept)
+    (place / "results" / "arms.jsonl").unlink()
+    anew = lines(arms=["finetune"])  # its base is trained first
+    for seed in (0, 1):
+        line, other = tuned["finetune", seed], anew["finetune", seed]
+        assert line["scores"] == other["scores"], "the same bits, whether the base was kept or trained again"
+        assert line["parameters"] > line["base_parameters"] == base["", seed]["parameters"]
+        assert line["scores"] != base["", seed]["scores"]
+
+
+def test_lines_of_the_same_settings_are_taken_from_other_files(place: Path) -> None:
+    path = arms(place, name="first", arms={"base": {}}, backbones={"stid": {"width": 4}})
+    first = run_experiment(path, place / "results", place / "data", progress=False)
+    both = arms(place, paired_with=["results/first.jsonl"], backbones={"stid": {"width": 4}})
+    out = run_experiment(both, place / "results", place / "data", progress=False, arms=["default"])
+    assert [line["stages"] for line in read_lines(out)] == [{"st_lora": {"rank": 2}}] * 2
+    found = lines_of(read_experiment(both), out)
+    assert [line["arm"] for line in found] == ["", "base", "base", "default", "default"]
+    assert len(read_lines(first)) == 3
+
+
+@pytest.mark.parametrize(
+    ("arm", "said"),
+    [
+        ({"stages": {"st_lora": {}}, "modes": "joint"}, "gives the arm 'x'"),
+        ({"stages": ["st_lora"]}, "gives the arm"),
+        ({"stages": {"st_lora": {}}, "mode": "lora"}, "no mode 'lora'"),
+        ({"mode": "finetune"}, "no mode 'finetune'"),
+        ({"stages": {"st_lro": {}}}, "no stage 'st_lro'"),
+        ({"stages": {"st_lora": {"rank": "x"}}}, "takes no rank 'x'"),
+    ],
+)
+def test_an_arm_that_cannot_be_is_refused_before_the_first_run(place: Path, arm: dict[str, Any], said: str) -> None:
+    path = arms(place, arms={"base": {}, "x": arm})
+    with pytest.raises(FieldcastError, match=said):
+        run_experiment(path, place / "results", place / "data", progress=False)
+    assert not (place / "results").exists()

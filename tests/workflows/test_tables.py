@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from fieldcast.errors import FieldcastError
-from fieldcast.workflows.experiment import read_lines, run_experiment
-from fieldcast.workflows.experiment_file import Experiment, Published
+from fieldcast.workflows.experiment import lines_of, read_lines, run_experiment
+from fieldcast.workflows.experiment_file import Experiment, Published, read_experiment
 from fieldcast.workflows.tables import as_markdown, markdown_table, summary_markdown
 from tests.tiny import write_csv
 
@@ -149,3 +149,36 @@ def test_a_dataset_with_several_horizons_has_a_row_for_each(lines: list[dict[str
     ]  # fmt: skip
     assert table[4][2:] == ["-", "-", "0.125"]
     assert "## a.csv, 6 steps ahead" in as_markdown(experiment, two)
+
+
+def test_arms_are_compared_with_their_own_base(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", rows=1600)
+    table = {
+        "name": "arms", "seeds": [0, 1], "datasets": [{"name": "a.csv"}], "windows": {"lookback": 4, "horizon": 3},
+        "training": {"max_epochs": 1, "batch_size": 128, "accelerator": "cpu"},
+        "backbones": {"stid": {"width": 4}, "lstm": {"width": 4}}, "baselines": ["last_value"],
+        "arms": {"base": {}} | {n: {"stages": {"st_lora": {"rank": r}}} for n, r in (("mine", 2), ("other", 1))},
+    }  # fmt: skip
+    path = tmp_path / "arms.yaml"
+    path.write_text(yaml.safe_dump(table, sort_keys=False))
+    out = run_experiment(path, tmp_path / "results", tmp_path, progress=False)
+    experiment = read_experiment(path)
+    found = lines_of(experiment, out)
+    text, summary = as_markdown(experiment, found), summary_markdown(experiment, found).splitlines()
+    titles = [cell.strip() for cell in summary[0].split("|")[1:-1]]
+    assert titles == ["dataset", "backbone", "MAE of the base", "mine", "other"]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in summary[2:]]
+    assert [row[:2] for row in rows] == [["a.csv", "stid"], ["a.csv", "lstm"]]
+
+    def pooled(backbone: str, arm: str) -> float:
+        mine = [line for line in found if (line["backbone"], line["arm"]) == (backbone, arm)]
+        return sum(line["scores"]["channels"]["value"]["pooled"]["mae"] for line in mine) / len(mine)
+
+    for row in rows:
+        for arm, cell in zip(("mine", "other"), row[3:], strict=True):
+            change = 100 * (pooled(row[1], arm) / pooled(row[1], "base") - 1)
+            assert abs(float(cell.strip("*").removesuffix(" %")) - change) < 0.06
+    assert "stid + mine" in text and "lstm + other" in text and "difference to its base" in text
+    stid = next(line for line in found if line["backbone"] == "stid" and line["arm"] == "mine")
+    more = 100 * (stid["parameters"] / stid["base_parameters"] - 1)
+    assert f"| {more:.2f} %" in " ".join(text.split())

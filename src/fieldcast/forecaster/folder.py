@@ -155,8 +155,8 @@ def _adapted(folder: Path) -> Forecaster:
     base = folder / str(named)
     if not isinstance(named, str) or not base.is_dir() or (base / adapters.CONFIG).exists():
         raise FieldcastError(
-            f"the base of the adapter {folder} is not at {base}: bring it there, or in Python put the adapter on a base "
-            "that you loaded (load_adapter)."
+            f"the base of the adapter {folder} is not at {base}: bring it there, or in Python put the adapter on a "
+            "base that you loaded (load_adapter)."
         )
     forecaster = load(base)
     adapters.load_adapter(forecaster, folder)

@@ -7,30 +7,39 @@ import os
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from fieldcast.core.backbone import Backbone
+from fieldcast.core.registry import BACKBONES
+from fieldcast.core.seeding import seeded
+from fieldcast.core.stage import AfterStage, Stage
 from fieldcast.data.files import write_atomically
 from fieldcast.data.windows import Windows
 from fieldcast.errors import Diverged, FieldcastError, did_you_mean
-from fieldcast.forecaster import create
+from fieldcast.forecaster import Forecaster, create, freeze, load, make_stage, save
 from fieldcast.training import TrainingOptions
 from fieldcast.workflows.experiment_file import Experiment, Job, read_experiment
 from fieldcast.workflows.options import ReadingsOptions, WindowOptions
 from fieldcast.workflows.running import count_parameters
 from fieldcast.workflows.scoring import protocol_of, score
 
+if TYPE_CHECKING:
+    from fieldcast.training.fitting import History
+
 
 def run_experiment(
     path: str | Path, results: str | Path, data: str | Path | None = None, progress: bool = True,
-    datasets: Collection[str] = (), backbones: Collection[str] = (),
+    datasets: Collection[str] = (), backbones: Collection[str] = (), arms: Collection[str] = (),
+    keep: str | Path | None = None,
 ) -> Path:  # fmt: skip
     """Run what is not yet in ``<results>/<name>.jsonl``; each line carries its scores, protocol, settings and command.
 
     ``data`` is the folder of the datasets (default: the environment's ``FIELDCAST_DATA``). A dataset that is not there
-    is left out, and said. ``datasets`` and ``backbones`` choose a share of the runs, so that several processes can
-    work on one file: a line is written at once.
+    is left out, and said. ``datasets``, ``backbones`` and ``arms`` choose a share of the runs, so that several
+    processes can work on one file: a line is written at once. With ``keep`` every trained forecaster is saved in that
+    folder by the key of its run; what is tuned on a trained base takes it from there, and else trains it first.
     """
     experiment = read_experiment(path)
     jobs = experiment.jobs
@@ -38,18 +47,22 @@ def run_experiment(
     out = Path(results) / f"{experiment.name}.jsonl"
     for what, chosen, named in (
         ("dataset", datasets, {job.dataset for job in jobs}), ("backbone", backbones, {job.backbone for job in jobs}),
+        ("arm", arms, {job.arm for job in jobs}),
     ):  # fmt: skip
         for each in chosen:
             if each not in named:
                 raise FieldcastError(f"{path} has no {what} '{each}'{did_you_mean(each, named)}: choose one it names.")
+    for stages in {json.dumps(job.stages): job.stages for job in jobs}.values():
+        _make(stages)  # what does not exist is refused before the first run
     out.parent.mkdir(parents=True, exist_ok=True)
-    done = {line["key"] for line in read_lines(out)} if out.exists() else set()
+    done = {line["key"] for each in (out, *experiment.paired_with) if each.exists() for line in read_lines(each)}
     if out.exists() and not out.read_bytes().endswith(b"\n"):
         _end_last_line(out)
     opened: dict[str, Windows] = {}
     absent: set[str] = set()
     for number, job in enumerate(jobs, start=1):
         left_out = (datasets and job.dataset not in datasets) or (backbones and job.backbone not in backbones)
+        left_out = left_out or (arms and job.arm not in arms)
         if job.key in done or left_out:
             continue
         if not (folder / job.dataset).exists():
@@ -60,10 +73,11 @@ def run_experiment(
         key = json.dumps([job.dataset, job.windows], sort_keys=True)
         if key not in opened:
             opened = {key: _open(folder / job.dataset, job.windows)}
-        line = _run_job(job, opened[key], progress)
+        line = _run_job(job, opened[key], progress, None if keep is None else Path(keep))
         line["command"] = f"python experiments/run.py {Path(path).as_posix()}"
         _append(out, line)
-        print(f"{number}/{len(jobs)} {job.dataset} {job.backbone} seed {job.seed}: {_short(line)}", flush=True)
+        name = f"{job.backbone}{f' {job.arm}' if job.arm else ''}"
+        print(f"{number}/{len(jobs)} {job.dataset} {name} seed {job.seed}: {_short(line)}", flush=True)
     return out
 
 
@@ -108,9 +122,11 @@ def lines_of(experiment: Experiment, path: str | Path) -> list[dict[str, Any]]:
     A model of which a seed is not run yet on a dataset is left out there: a mean over fewer seeds is not what the
     experiment asks for.
     """
-    found = {line["key"]: line for line in read_lines(path)}
+    files = [each for each in (*experiment.paired_with, Path(path)) if each.exists()]
+    found = {line["key"]: line for each in files for line in read_lines(each)}
     unfinished = {job.setting for job in experiment.jobs if job.key not in found}
-    return [found[job.key] for job in experiment.jobs if job.setting not in unfinished]
+    # An arm is this experiment's name for a run, which in another's file has none.
+    return [found[job.key] | {"arm": job.arm} for job in experiment.jobs if job.setting not in unfinished]
 
 
 def _open(path: Path, settings: Mapping[str, Any]) -> Windows:
@@ -121,33 +137,68 @@ def _open(path: Path, settings: Mapping[str, Any]) -> Windows:
     return WindowOptions(**options).windows(readings, beside=path)
 
 
-def _run_job(job: Job, windows: Windows, progress: bool) -> dict[str, Any]:
-    from fieldcast.training.fitting import fit  # Lightning takes seconds to import: only where it is needed
-
+def _run_job(job: Job, windows: Windows, progress: bool, keep: Path | None = None) -> dict[str, Any]:
     line: dict[str, Any] = {
         "key": job.key, "dataset": job.dataset, "backbone": job.backbone, "seed": job.seed,
         "windows": dict(job.windows), "hyper": dict(job.hyper), "training": dict(job.training),
     }  # fmt: skip
+    if job.stages:
+        line |= {"stages": {name: dict(told) for name, told in job.stages.items()}, "mode": job.mode}
     began = time.perf_counter()
-    forecaster = create(job.backbone, windows, seed=job.seed, **job.hyper)
     try:
-        options = TrainingOptions(**job.training)
-        history = fit(
-            forecaster, windows, options, seed=job.seed, progress=progress, label=f"{job.dataset} {job.backbone}"
-        )
+        forecaster, history, seconds = _trained(job, windows, progress, keep)
     except FieldcastError as error:
         # A baseline that the data do not allow, or a seed that diverged, is a result; being told to stop is none.
-        if forecaster.backbone.trainable and not isinstance(error, Diverged):
+        if _backbone(job.backbone).trainable and not isinstance(error, Diverged):
             raise
         return line | {"note": str(error)}
-    seconds = time.perf_counter() - began
     scored = score(forecaster, windows)
+    base = sum(each.numel() for each in forecaster.backbone.parameters())
     return line | {
-        "parameters": count_parameters(forecaster), "seconds": round(seconds, 1),
+        "parameters": count_parameters(forecaster), "base_parameters": base, "seconds": round(seconds, 1),
+        "seconds_with_base": round(time.perf_counter() - began, 1),
         "threads": torch.get_num_threads(), "epochs": len(history.rows), "best_epoch": history.best_epoch,
+        "validation": history.best_score if history.rows else None,
         "scores": _compact(scored.scores()), "beside": [_compact(each) for each in scored.scores_beside()],
         "protocol": protocol_of(windows, [job.seed]),
     }  # fmt: skip
+
+
+def _trained(job: Job, windows: Windows, progress: bool, keep: Path | None) -> tuple[Forecaster, History, float]:
+    """The trained forecaster of a job, what training did, and the seconds that it took without its base."""
+    from fieldcast.training.fitting import fit  # Lightning takes seconds to import: only where it is needed
+
+    stages = _make(job.stages)
+    if job.base is None:
+        began = time.perf_counter()
+        forecaster = create(job.backbone, windows, stages, seed=job.seed, **job.hyper)
+    else:
+        kept = None if keep is None else keep / job.base.key
+        have = kept is not None and (kept / "config.json").exists()
+        forecaster = load(kept) if have and kept else _trained(job.base, windows, progress, keep)[0]
+        began = time.perf_counter()
+        with seeded(job.seed):
+            for name, stage in zip(job.stages, stages, strict=True):
+                if not isinstance(stage, AfterStage):
+                    raise FieldcastError(f"'{name}' does not stand behind the head: only what does is tuned on a base.")
+                forecaster.attach(stage)
+        freeze(forecaster, job.mode)  # type: ignore[arg-type]
+    label = f"{job.dataset} {job.backbone} {job.arm}".rstrip()
+    history = fit(forecaster, windows, TrainingOptions(**job.training), seed=job.seed, progress=progress, label=label)
+    seconds = time.perf_counter() - began
+    if keep is not None and any(each.requires_grad for each in forecaster.parameters()):
+        save(forecaster, keep / job.key)
+    return forecaster, history, seconds
+
+
+def _make(stages: Mapping[str, Mapping[str, Any]]) -> list[Stage]:
+    return [make_stage(name, told) for name, told in stages.items()]
+
+
+def _backbone(name: str) -> type[Backbone]:
+    cls = BACKBONES.get(name)
+    assert issubclass(cls, Backbone)
+    return cls
 
 
 def _compact(scores: dict[str, Any]) -> dict[str, Any]:

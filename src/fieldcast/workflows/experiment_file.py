@@ -6,26 +6,34 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.module import Recipe
 from fieldcast.core.registry import BACKBONES
 from fieldcast.data.plain import Unreadable, read_plain
 from fieldcast.errors import FieldcastError, did_you_mean
+from fieldcast.forecaster.adapters import Mode
 from fieldcast.training import TrainingOptions
 from fieldcast.workflows.options import BASELINES, WindowOptions, settings
 
-_KEYS = ("name", "data", "datasets", "backbones", "baselines", "seeds", "training", "windows", "published", "note")
+_KEYS = (
+    *("name", "datasets", "backbones", "baselines", "arms", "seeds", "training", "windows"),
+    *("published", "paired_with", "data", "note"),
+)
+_ARM = ("stages", "mode", "training", "backbones", "datasets")
 _SEEDS = "a list of whole numbers, each once, none negative"
 _PUBLISHED = ("model", "dataset", "horizon", "average", "MAE", "RMSE", "MAPE", "source", "differs")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of an experiment: a dataset's settings, a backbone with its own, a seed."""
+    """One run of an experiment: a dataset's settings, a backbone with its own, an arm's stages beside it, a seed.
+
+    ``mode`` says what trains: all from the start (``joint``), or part of it on ``base``, trained without stages before.
+    """
 
     dataset: str
     windows: Mapping[str, Any]
@@ -33,19 +41,25 @@ class Job:
     hyper: Mapping[str, Any]
     training: Mapping[str, Any]
     seed: int
+    arm: str = ""
+    stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    mode: str = "joint"
+    base: Job | None = None
 
     @property
     def key(self) -> str:
         """A hash over all settings: a line with this key is the same run."""
-        text = json.dumps(
-            [self.dataset, self.windows, self.backbone, self.hyper, self.training, self.seed], sort_keys=True
-        )
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        told = [self.dataset, self.windows, self.backbone, self.hyper, self.training, self.seed]
+        if self.stages:
+            told += [self.stages, self.mode]
+        if self.base is not None:
+            told.append(self.base.key)
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def setting(self) -> str:
         """What all seeds of a run have in common, as a hash."""
-        return replace(self, seed=0).key
+        return replace(self, seed=0, base=None if self.base is None else replace(self.base, seed=0)).key
 
 
 @dataclass(frozen=True)
@@ -67,11 +81,15 @@ class Published:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What an experiment file says: its name, its runs in order, and what was published on the same data."""
+    """What an experiment file says: its name, its runs in order, and what was published on the same data.
+
+    ``paired_with`` are files of lines, beside its own, in which runs of the same settings may stand already.
+    """
 
     name: str
     jobs: tuple[Job, ...]
     published: tuple[Published, ...] = ()
+    paired_with: tuple[Path, ...] = ()
 
 
 def read_experiment(path: str | Path) -> Experiment:
@@ -108,10 +126,14 @@ def read_experiment(path: str | Path) -> Experiment:
             own = {**recipe.hyper, **own}
             trainable = bool(getattr(cls, "trainable", True))
             needs_graph = bool(getattr(cls, "needs_graph", False))
-            _check_settings(path, windows, mine)
             seen = {key: value for key, value in windows.items() if key != "graph" or needs_graph}
-            for seed in seeds if trainable else seeds[:1]:
-                jobs.append(Job(name, seen, backbone, own, mine if trainable else {}, seed))
+            for arm, told in _arms(path, table, name, backbone).items():
+                stages, mode = told.get("stages", {}), told.get("mode", "joint")
+                trained = {**mine, **told.get("training", {})} if trainable or stages else {}
+                _check_settings(path, windows, trained)
+                for seed in seeds if trainable or stages else seeds[:1]:
+                    base = Job(name, seen, backbone, own, mine, seed) if mode != "joint" else None
+                    jobs.append(Job(name, seen, backbone, own, trained, seed, arm, stages, mode, base))
     published = tuple(_published(path, each) for each in table.get("published", []))
     known = {(job.dataset, job.windows.get("horizon", 12)) for job in jobs}
     for each in published:
@@ -120,7 +142,8 @@ def read_experiment(path: str | Path) -> Experiment:
                 f"{path} has figures published for {each.dataset}, {each.horizon} steps ahead, and no run like that: "
                 "mend the name or the horizon."
             )
-    return Experiment(table["name"], tuple(jobs), published)
+    paired = tuple(Path(path).parent / each for each in table.get("paired_with", []))
+    return Experiment(table["name"], tuple(jobs), published, paired)
 
 
 def _backbones(path: str | Path, table: Mapping[str, Any], dataset: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -145,6 +168,28 @@ def _backbones(path: str | Path, table: Mapping[str, Any], dataset: Mapping[str,
             chosen[name]["training"] = {**first.get("training", {}), **then.get("training", {})}
         if not _are_seeds(chosen[name].get("seeds", table["seeds"])):
             raise FieldcastError(f"{path} gives '{name}' the seeds {chosen[name]['seeds']!r}: give {_SEEDS}.")
+    return chosen
+
+
+def _arms(path: str | Path, table: Mapping[str, Any], dataset: str, backbone: str) -> dict[str, Mapping[str, Any]]:
+    """The arms of a backbone on a dataset, by name; one without stages where the file has none, and for baselines.
+
+    An arm has ``stages`` with their settings, a ``mode`` and ``training`` of its own, and may be for some ``backbones``
+    or ``datasets`` alone.
+    """
+    if backbone not in table["backbones"] or "arms" not in table:
+        return {"": {}}
+    chosen = {}
+    for name, told in table["arms"].items():
+        arm = told or {}
+        tables = all(isinstance(arm.get(part, {}), dict) for part in ("stages", "training"))
+        if not isinstance(arm, dict) or set(arm) - set(_ARM) or not tables:
+            raise FieldcastError(f"{path} gives the arm '{name}' {told!r}: give a table of {', '.join(_ARM)}.")
+        stages = {stage: settings or {} for stage, settings in arm.get("stages", {}).items()}
+        if arm.get("mode", "joint") not in get_args(Mode) or (arm.get("mode", "joint") != "joint" and not stages):
+            raise FieldcastError(f"{path}: the arm '{name}' has no mode '{arm['mode']}': {', '.join(get_args(Mode))}.")
+        if backbone in arm.get("backbones", [backbone]) and dataset in arm.get("datasets", [dataset]):
+            chosen[name] = {**arm, "stages": stages}
     return chosen
 
 
@@ -176,6 +221,8 @@ def _check_kinds(path: str | Path, table: Mapping[str, Any]) -> None:
         "baselines": (texts, "a list of names"),
         "windows": (lambda value: isinstance(value, dict), "a table"),
         "training": (lambda value: isinstance(value, dict), "a table"),
+        "arms": (lambda value: isinstance(value, dict) and bool(value), "a table of arms"),
+        "paired_with": (texts, "a list of files of lines"),
         "published": (lambda value: isinstance(value, list), "a list of tables"),
     }
     for key, (right, kind) in kinds.items():

@@ -9,7 +9,7 @@ import numpy as np
 
 from fieldcast.core.registry import BACKBONES
 from fieldcast.errors import FieldcastError
-from fieldcast.evaluation import across_seeds, block_of, bootstrap_difference, holm, score_row
+from fieldcast.evaluation import Difference, across_seeds, block_of, bootstrap_difference, holm, score_row
 from fieldcast.evaluation.rules import mean_label, pooled_label
 from fieldcast.workflows.experiment_file import Experiment, Published
 
@@ -52,11 +52,14 @@ def summary_markdown(experiment: Experiment, lines: Sequence[Line]) -> str:
     """An experiment in one table, by the primary rule, best in bold.
 
     One row a model and one column a dataset with the MAE averaged over the horizon; or, where a dataset stands there
-    with several horizons, one row a horizon and model with the pooled MAE and RMSE beside those published.
+    with several horizons, one row a horizon and model with the pooled MAE and RMSE beside those published; or, where
+    arms stand beside backbones, one row a dataset and backbone with what each arm changes.
     """
     groups = list(_groups(lines))
     if len({dataset for dataset, _, _ in groups}) < len(groups):
         return _by_horizon(experiment, groups)
+    if any(line.get("stages") for line in lines):
+        return _by_arm(groups)
     cells: dict[tuple[str, str], tuple[float, float | None]] = {}
     for dataset, _, mine in groups:
         for name, runs in _by_model(mine):
@@ -98,10 +101,15 @@ def _groups(lines: Sequence[Line]) -> Iterator[tuple[str, int, list[Line]]]:
 
 def _by_model(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
     """The lines of each model, trained ones first; a model of which a seed has no score has no mean, but a note."""
-    names = list(dict.fromkeys(line["backbone"] for line in lines))
-    names.sort(key=lambda name: not _trainable(name))
-    runs = [(name, [line for line in lines if line["backbone"] == name]) for name in names]
-    return [(name, mine) for name, mine in runs if all("scores" in line for line in mine)]
+    runs: dict[str, list[Line]] = {}
+    for line in sorted(lines, key=lambda line: not _trainable(line["backbone"])):
+        runs.setdefault(name_of(line), []).append(line)
+    return [(name, mine) for name, mine in runs.items() if all("scores" in line for line in mine)]
+
+
+def name_of(line: Line) -> str:
+    """A model as tables call it: its backbone, and its arm where stages stand beside it."""
+    return line["backbone"] + (f" + {line['arm']}" if line.get("stages") else "")
 
 
 def _trainable(name: str) -> bool:
@@ -143,24 +151,68 @@ def _by_horizon(experiment: Experiment, groups: Sequence[tuple[str, int, list[Li
 
 
 def _differences(lines: Sequence[Line], target: str) -> str:
-    """Differences of the pooled MAE to the first trained model, paired by day and seed."""
-    models = _by_model(lines)
-    reference, runs = models[0]
-    protocol = runs[0]["protocol"]
-    days = len(runs[0]["scores"]["channels"][target]["per_day"]["day"])
-    block = block_of(protocol["horizon"], protocol["windows"]["test"], days)
-    found = [bootstrap_difference(*_daily(others, runs, target), block=block) for _, others in models[1:]]
+    """Differences of the pooled MAE, paired by day and seed: to the first trained model, or of each arm to its base."""
+    found = _compared(lines, target)
     if not found:
         return ""
-    rows = []
-    for (name, _), each, p in zip(models[1:], found, holm([each.p for each in found]), strict=True):
+    rows, to = [], {reference for _, reference, _, _, _ in found}
+    several = any(runs[0].get("stages") for _, _, runs, _, _ in found)
+    what = "its base" if several else next(iter(to))
+    for name, _, runs, each, p in found:
         row = each.row(p)
-        rows.append({"model": name, f"difference to {reference}": row.pop("difference"), **row})
-    few = "" if found[0].p is None else ", Holm over the table"
+        rows.append({"model": name, f"difference to {what}": row.pop("difference")})
+        if several:
+            base = runs[0]["base_parameters"]
+            rows[-1]["more parameters"] = f"{100 * (runs[0]['parameters'] - base) / base:.2f} %"
+        rows[-1] |= row
+    few = "" if found[0][3].p is None else ", Holm over the table"
     return (
-        f"{target}: difference of the pooled MAE to {reference}, paired by day and seed, {found[0].resampled}{few}:\n\n"
+        f"{target}: difference of the pooled MAE to {what}, paired by day and seed, {found[0][3].resampled}{few}:\n\n"
         f"{markdown_table(rows)}"
     )
+
+
+def _compared(lines: Sequence[Line], target: str) -> list[tuple[str, str, list[Line], Difference, float | None]]:
+    """(model, reference, its runs, difference, p by Holm) of all models that have a reference."""
+    models = _by_model(lines)
+    arms = any(line.get("stages") for line in lines)
+    by_name = dict(models)
+    pairs = [
+        (name, runs[0]["backbone"] if arms else models[0][0], runs)
+        for name, runs in models
+        if (runs[0].get("stages") and runs[0]["backbone"] in by_name if arms else name != models[0][0])
+    ]
+    if not pairs:
+        return []
+    protocol = models[0][1][0]["protocol"]
+    days = len(models[0][1][0]["scores"]["channels"][target]["per_day"]["day"])
+    block = block_of(protocol["horizon"], protocol["windows"]["test"], days)
+    found = [bootstrap_difference(*_daily(runs, by_name[other], target), block=block) for _, other, runs in pairs]
+    adjusted = holm([each.p for each in found])
+    return [(*pair, each, p) for pair, each, p in zip(pairs, found, adjusted, strict=True)]
+
+
+def _by_arm(groups: Sequence[tuple[str, int, list[Line]]]) -> str:
+    """A row a dataset and backbone: the MAE of the base, and by how many per cent each arm changes it."""
+    rows = []
+    for dataset, _, mine in groups:
+        target = next(line["protocol"]["targets"][0] for line in mine if "scores" in line)
+        by_name = dict(_by_model(mine))
+        found = _compared(mine, target)
+        for backbone in dict.fromkeys(reference for _, reference, _, _, _ in found):
+            base = _row(by_name[backbone], -1, target)
+            value = next(value for key, value in base.items() if key.startswith("MAE pooled"))
+            row: dict[str, Any] = {"dataset": dataset, "backbone": backbone, "MAE of the base": value}
+            for _, reference, runs, each, p in found:
+                if reference == backbone:
+                    row[runs[0]["arm"]] = _percent(each, p)
+            rows.append(row)
+    return markdown_table(rows)
+
+
+def _percent(difference: Difference, p: float | None) -> str:
+    text = f"{100 * difference.relative:+.1f} %"
+    return f"**{text}**" if p is not None and p < 0.05 else text
 
 
 def _daily(runs: Sequence[Line], reference: Sequence[Line], target: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -205,8 +257,10 @@ def _protocol(lines: Sequence[Line]) -> str:
     if len({line["protocol"]["dataset_hash"] for line in lines}) > 1:
         raise FieldcastError(f"the lines of {first['dataset']} are of different data: run the older ones anew.")
     seeds = sorted({line["seed"] for line in lines})
-    settings = {line["backbone"]: {**line["training"], **line["hyper"]} for line in lines if line["training"]}
-    graphs = {line["backbone"]: line["windows"]["graph"] for line in lines if "graph" in line["windows"]}
+    settings = {
+        name_of(line): {**line["training"], **line["hyper"], **_beside(line)} for line in lines if line["training"]
+    }
+    graphs = {name_of(line): line["windows"]["graph"] for line in lines if "graph" in line["windows"]}
     counts = protocol["windows"]
     text = (
         f"Protocol {protocol['protocol']}: {protocol['lookback']} -> {protocol['horizon']} steps, split "
@@ -218,12 +272,20 @@ def _protocol(lines: Sequence[Line]) -> str:
     )
     for name, setting in settings.items():
         graph = f", graph {graphs[name]}" if name in graphs else ""
-        mine = [line for line in lines if line["backbone"] == name]
+        mine = [line for line in lines if name_of(line) == name]
         best = ", ".join(f"{line['best_epoch'] + 1} of {line['epochs']}" for line in mine)
         text += f"\n{name}: " + ", ".join(f"{key} {value}" for key, value in setting.items()) + f"{graph}; "
         text += f"best epochs {best}."
     machines = dict.fromkeys(_machine(line["protocol"]) for line in lines)
     return text + "\nMachine: " + " Also: ".join(machines)
+
+
+def _beside(line: Line) -> dict[str, Any]:
+    """The stages of a run with their settings, and its mode, as settings of the run."""
+    if not line.get("stages"):
+        return {}
+    own = {f"{stage}.{key}": value for stage, told in line["stages"].items() for key, value in told.items()}
+    return {"stages": " and ".join(line["stages"]), **own, "mode": line["mode"]}
 
 
 def _thinned(protocol: Mapping[str, Any]) -> str:

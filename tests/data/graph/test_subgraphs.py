@@ -32,7 +32,8 @@ def test_an_operator_of_the_induced_graph_is_a_block_of_the_whole(matrix: np.nda
     index = rng.permutation(len(matrix))[: rng.integers(1, len(matrix) + 1)]
     part = whole.renode(index)
     for plain, cut in ((whole, part), (whole.without_self_loops(), part.without_self_loops())):
-        names = ["random_walk", "double_transition", "normalised_laplacian"]
+        names = ["random_walk", "normalised_laplacian"]
+        names += [] if plain.empty and plain.nodes > 1 else ["double_transition"]
         names += [] if plain.without_self_loops().empty else ["scaled_laplacian"]
         for name in names:
             for large, small in zip(plain.supports(name, dense=True), cut.supports(name, dense=True), strict=True):

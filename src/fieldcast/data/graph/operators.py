@@ -134,6 +134,8 @@ def supports(graph: Graph, name: str, *, dense: bool = False, **options: Any) ->
 
 
 def _double_transition(graph: Graph) -> list[sparse.csr_matrix]:
+    # Loops alone are walks that stay where they are, and may be meant.
+    _refuse_empty(graph, "double_transition", loops_count=True)
     return [random_walk(graph), random_walk(graph, reverse=True)]
 
 
@@ -152,9 +154,9 @@ def _power(degree: np.ndarray, exponent: float) -> np.ndarray:
     return np.power(degree, exponent, out=np.zeros(len(degree)), where=degree > 0)
 
 
-def _refuse_empty(graph: Graph, name: str) -> None:
+def _refuse_empty(graph: Graph, name: str, *, loops_count: bool = False) -> None:
     # One sensor alone has no neighbour, and a graph that was cut out may have lost all its edges: both are right.
-    if graph.nodes > 1 and graph.lambda_max is None and graph.without_self_loops().empty:
+    if graph.nodes > 1 and not graph.frozen and (graph if loops_count else graph.without_self_loops()).empty:
         raise FieldcastError(
             f"the graph of {graph.nodes} nodes has no edge between two of them, and the operator {name} needs some: "
             "give a graph with edges, or choose a model without one."
