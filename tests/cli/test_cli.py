@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from fieldcast._version import __version__
 from fieldcast.cli.__main__ import COMMANDS
@@ -81,6 +82,29 @@ def test_train_prints_a_table_and_leaves_a_run(place: Path) -> None:
     assert lines[-1] == f"saved in {place / 'run'}" and "±" in said
     assert "stid seed 0: 1 epochs" in meanwhile and "\r" not in meanwhile, "no progress bar without a terminal"
     assert (place / "run" / "seed1" / "model.safetensors").exists()
+
+
+def test_adapt_tunes_a_run(place: Path, tmp_path: Path) -> None:
+    options = ["--out", str(tmp_path / "lora"), "--st-lora.rank", "2", "--max-epochs", "1", "--quiet", "--json"]
+    ran = fieldcast("adapt", str(place / "run"), *options)
+    assert ran.code == 0 and ran.err == ""
+    assert [model["name"] for model in json.loads(ran.out)["models"]][:2] == ["stid + st_lora", "stid"]
+    assert (tmp_path / "lora" / "adapter_model.safetensors").exists()
+    shown = fieldcast("adapt", "--help")
+    assert "--st-lora.node-mode" in shown.out and "finetune" in shown.out
+
+
+def test_train_with_stages(place: Path, tmp_path: Path) -> None:
+    words = ["train", "--data", str(place / "tiny.csv"), *map(str, TINY), "--quiet", "--stages", "st_lora"]
+    ran = fieldcast(*words, "--out", str(tmp_path / "a"), "--st-lora.recipe", "paper", "--st-lora.rank", "2")
+    assert ran.code == 0 and ran.err == "", ran.err
+    told = yaml.safe_load((tmp_path / "a" / "config.yaml").read_text())
+    assert told["stages"]["st_lora"]["fusion"] == "gate" and told["stages"]["st_lora"]["rank"] == 2
+    assert told["weight_decay"] == 5e-4 and told["max_epochs"] == 1
+    again = fieldcast("train", "--config", str(tmp_path / "a" / "config.yaml"), "--out", str(tmp_path / "b"), "--quiet")
+    assert again.code == 0, again.err
+    assert yaml.safe_load((tmp_path / "b" / "config.yaml").read_text()) == told
+    assert "no stage 'st_lra' (did you mean 'st_lora'?)" in refused(*words[:-1], "st_lra", "--out", tmp_path / "c")
 
 
 def test_evaluate_gives_the_scores_again(place: Path, tmp_path: Path) -> None:

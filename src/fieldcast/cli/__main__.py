@@ -15,6 +15,7 @@ from fieldcast.errors import FieldcastError, did_you_mean
 COMMANDS = {
     "data": "describe readings: sensors, channels, span, gaps, missing cells, splits",
     "train": "train a backbone, score it beside simple baselines, save it",
+    "adapt": "tune an adapter of a few kB on a finished run, kept apart from it",
     "evaluate": "score a saved run again, on its own data or on others of the same sensors",
     "predict": "forecast new readings from a saved run, to Parquet or CSV",
     "models": "list every backbone with its source and what it needs",
@@ -23,7 +24,7 @@ COMMANDS = {
     "bench": "what backbones cost on this machine: speed, memory, scale; what commands cost to start",
     "demo": "train two backbones on a simulated city, compare them, write a report",
 }
-_PLUGGABLE = ("train", "evaluate", "predict", "models", "bench")
+_PLUGGABLE = ("train", "adapt", "evaluate", "predict", "models", "bench")
 """Commands that open or name backbones: they take --plugin FILE."""
 
 _USAGE = "fieldcast COMMAND [options]      fieldcast COMMAND --help"

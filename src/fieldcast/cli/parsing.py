@@ -256,6 +256,25 @@ def take(argv: Sequence[str], name: str) -> tuple[list[str], list[str]]:
     return found, rest
 
 
+def take_words(argv: Sequence[str], name: str) -> tuple[list[str], list[str]]:
+    """Take every ``--name A B`` out of a command line, with all words up to the next option."""
+    found: list[str] = []
+    rest: list[str] = []
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if word != f"--{name}" and not word.startswith(f"--{name}="):
+            rest.append(word)
+            continue
+        mine = [word.split("=", 1)[1]] if "=" in word else []
+        while "=" not in word and words and not words[0].startswith("--"):
+            mine.append(words.pop(0))
+        if not mine:
+            raise FieldcastError(f"--{name} needs a value.")
+        found += mine
+    return found, rest
+
+
 def _plain(word: str) -> Any:
     """A number where the word is one, a JSON list where it is one, else the word itself."""
     try:

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fieldcast.cli.output import Output
-from fieldcast.cli.parsing import Options, read_config, take
+from fieldcast.cli.parsing import Options, read_config, take, take_words
 from fieldcast.errors import FieldcastError
 
-_NOT_SETTINGS = ("backbone", "recipe", "out", "config", "plugin", "resume", "quiet", "json")
+_NOT_SETTINGS = ("backbone", "recipe", "stages", "out", "config", "plugin", "resume", "quiet", "json")
 
 
 def run(argv: Sequence[str]) -> None:
+    from fieldcast.cli.stages import StageOptions
     from fieldcast.core.backbone import Backbone
-    from fieldcast.core.registry import BACKBONES
+    from fieldcast.core.registry import BACKBONES, STAGES
     from fieldcast.training import TrainingOptions
     from fieldcast.workflows.board import CONFIG, board_table
     from fieldcast.workflows.options import BASELINES, ReadingsOptions, RunOptions, WindowOptions
@@ -41,6 +42,10 @@ def run(argv: Sequence[str]) -> None:
         recipe = backbone.recipe(recipes[-1])
         config, model = {**recipe.training, **config}, {**recipe.hyper, **model}
 
+    beside, argv = take_words(argv, "stages")
+    stages = StageOptions(beside, argv, config.pop("stages", {}))
+    argv, config = stages.argv, {**stages.training, **config}
+
     options = Options("train", f"Train a backbone (now {chosen}), score it beside simple baselines, save it.")
     options.add(ReadingsOptions)
     options.add(WindowOptions)
@@ -48,6 +53,8 @@ def run(argv: Sequence[str]) -> None:
     options.add(TrainingOptions)
     options.option("seeds", list[int], [0], "seeds, one training run each", many=True)
     options.option("baselines", list[str], list(BASELINES), "baselines to score beside it", many=True)
+    stages.add(options)
+    options.option("stages", list[str], None, f"stages beside the backbone: {', '.join(STAGES.names())}", many=True)
     options.option("recipe", str, None, f"settings as published: {', '.join(backbone.recipes) or 'there are none'}")
     options.option("out", str, None, "folder of the run")
     options.option("config", str, None, "YAML file with any of these settings, such as the config.yaml of a run")
@@ -58,12 +65,13 @@ def run(argv: Sequence[str]) -> None:
     for forbidden in ("plugin", "config", "out", "recipe"):
         if forbidden in config:
             raise FieldcastError(f"a configuration file cannot set '{forbidden}': give it on the command line.")
-    config |= {"backbone": model} if model else {}
+    config |= ({"backbone": model} if model else {}) | stages.config()
     values = options.parse(argv, config)
     if values["out"] is None:
         raise FieldcastError("--out is needed: the folder of the run, such as --out runs/a.")
     output = Output(values["quiet"], values["json"])
-    told = {name: value for name, value in values.items() if name not in _NOT_SETTINGS}
+    told = {"stages": stages.of(values)}
+    told |= {name: value for name, value in values.items() if name not in _NOT_SETTINGS}
     settings = RunOptions.from_json({**told, "backbone": {"name": chosen, **(values.get("backbone") or {})}})
     board = run_workflow(settings, values["out"], resume=values["resume"], progress=output.progress, say=output.say)
     output.result(board_table(board) + f"\n\nsaved in {values['out']}", board)

@@ -27,20 +27,22 @@ Mode = Literal["joint", "finetune", "predictor", "codes"]
 
 
 def freeze(forecaster: Forecaster, mode: Mode) -> None:
-    """Choose what trains: all (``joint``), the stages behind the head, or of these what nodes have of their own.
+    """Choose what trains: all (``joint``), the adapters, or of these what nodes have of their own.
 
-    ``finetune`` and ``predictor`` train the stages behind the head alone; the second is for one that tunes the layers
-    of the head besides (``tune_head``). ``codes`` trains only their tensors with a node axis. What is frozen stays in
-    eval mode (:meth:`Forecaster.train`).
+    ``finetune`` and ``predictor`` train the adapters alone; the second is for one that tunes the layers of the head
+    besides (``tune_head``). ``codes`` trains only their tensors with a node axis. A forecaster without adapters by name
+    has all stages behind the head for them. What is frozen stays in eval mode (:meth:`Forecaster.train`).
     """
     if mode not in get_args(Mode):
         raise FieldcastError(f"there is no mode '{mode}': choose {', '.join(get_args(Mode))}.")
     if mode == "joint":
         return
-    for part in (forecaster.backbone, forecaster.before, forecaster.between):
+    adapters = list(forecaster.adapters.values()) or list(forecaster.after)
+    apart = [stage for stage in forecaster.after if stage not in adapters]
+    for part in (forecaster.backbone, forecaster.before, forecaster.between, *apart):
         part.requires_grad_(False)
     if mode == "codes":
-        for stage in forecaster.after:
+        for stage in adapters:
             own = stage.node_axes()  # type: ignore[operator]
             for name, parameter in stage.named_parameters():
                 parameter.requires_grad_(parameter.requires_grad and name in own)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fieldcast.data.catalog.simulate import simulated_city
 from fieldcast.data.files import write_atomically
+from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
+from fieldcast.forecaster import Forecaster, create
 from fieldcast.training import TrainingOptions
 from fieldcast.workflows.board import Entry, build_board, write_board
 from fieldcast.workflows.options import BASELINES, WindowOptions
@@ -43,9 +46,16 @@ def demo(
     for backbone, (hyper, epochs) in _BACKBONES.items():
         options = TrainingOptions(max_epochs=epochs, learning_rate=2e-3, schedule="cosine", accelerator="cpu")
         place = folder / backbone
-        entry, _ = train_entry(backbone, hyper, options, (seed,), windows, place, progress=progress, say=say)
+        entry, _ = train_entry(
+            backbone, partial(_make, backbone, hyper, windows), options, (seed,), windows, place, progress=progress,
+            say=say,
+        )  # fmt: skip
         entries.append(entry)
     entries += score_baselines(windows, list(BASELINES))
     board = build_board("a simulated city", windows, [seed], entries)
     write_board(folder, board, entries)
     return folder, board
+
+
+def _make(backbone: str, hyper: dict[str, Any], windows: Windows, seed: int) -> Forecaster:
+    return create(backbone, windows, seed=seed, **hyper)

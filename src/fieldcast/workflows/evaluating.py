@@ -74,7 +74,7 @@ def evaluate_run(
         else:
             windows = windows_of(readings, split)
         fitted = _if_at_hand(lambda: windows_of(options.readings, options.windows.split))
-    entries = [_entry(options.backbone, seeds, forecasters, windows, part)]
+    entries = [_entry(options.name, seeds, forecasters, windows, part)]
     if fitted is None:
         why = f"not fitted: the run's own readings, {options.readings.data}, are not at hand"
         entries += [Entry(name, "baseline", 0, [0], [], note=why) for name in names]

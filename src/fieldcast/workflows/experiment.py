@@ -181,7 +181,7 @@ def _trained(job: Job, windows: Windows, progress: bool, keep: Path | None) -> t
             for name, stage in zip(job.stages, stages, strict=True):
                 if not isinstance(stage, AfterStage):
                     raise FieldcastError(f"'{name}' does not stand behind the head: only what does is tuned on a base.")
-                forecaster.attach(stage)
+                forecaster.attach(stage, name)
         freeze(forecaster, job.mode)  # type: ignore[arg-type]
     label = f"{job.dataset} {job.backbone} {job.arm}".rstrip()
     history = fit(forecaster, windows, TrainingOptions(**job.training), seed=job.seed, progress=progress, label=label)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from fieldcast.core.kinds import fits, in_words
 from fieldcast.data.archives import array_names
@@ -23,9 +23,11 @@ from fieldcast.data.graph import (
 from fieldcast.data.readings import Readings
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError, did_you_mean
+from fieldcast.forecaster.adapters import Mode
 from fieldcast.training import TrainingOptions
 
 BASELINES = ("last_value", "window_mean", "historical_inertia", "daily_climatology", "weekly_climatology", "ridge_var")
+MODES = ", ".join(get_args(Mode))
 Made = TypeVar("Made")
 _MADE = r"(nearest|correlation):(\d+)"
 
@@ -120,7 +122,9 @@ class WindowOptions:
 class RunOptions:
     """A whole run: data, windows, backbone, training, seeds.
 
-    ``hyper`` are the backbone's own settings; ``baselines`` are scored beside it on the same windows.
+    ``hyper`` are the backbone's own settings, ``stages`` those of the stages beside it, by their names; ``baselines``
+    are scored beside it on the same windows. With ``base``, the folder of a finished run, the stages are tuned on the
+    forecasters of that run, seed by seed; ``mode`` says what of them trains.
     """
 
     readings: ReadingsOptions
@@ -130,6 +134,14 @@ class RunOptions:
     training: TrainingOptions
     seeds: tuple[int, ...] = (0,)
     baselines: tuple[str, ...] = BASELINES
+    stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    base: str | None = None
+    mode: Mode = "joint"
+
+    @property
+    def name(self) -> str:
+        """The model as boards call it: its backbone and the stages beside it."""
+        return " + ".join([self.backbone, *self.stages])
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
@@ -141,10 +153,12 @@ class RunOptions:
 
     def to_json(self) -> dict[str, Any]:
         """A flat table: what a configuration file holds."""
+        beside = {"stages": {name: dict(told) for name, told in self.stages.items()}} if self.stages else {}
+        beside |= {"base": self.base, "mode": self.mode} if self.base is not None else {}
         return {
             **asdict(self.readings), **asdict(self.windows),
             "backbone": {"name": self.backbone, **self.hyper}, **self.training.to_json(),
-            "seeds": list(self.seeds), "baselines": list(self.baselines),
+            "seeds": list(self.seeds), "baselines": list(self.baselines), **beside,
         }  # fmt: skip
 
     @classmethod
@@ -157,7 +171,7 @@ class RunOptions:
         if "data" not in rest:
             raise FieldcastError("a run has no 'data': name the file or folder with the readings.")
         model = dict(backbone)
-        parts, known = [], ["seeds", "baselines", "backbone"]
+        parts, known = [], ["seeds", "baselines", "backbone", "stages", "base", "mode"]
         for part in (ReadingsOptions, WindowOptions, TrainingOptions):
             names = [each.name for each in fields(part)]
             known += names
@@ -167,10 +181,16 @@ class RunOptions:
             if not fits(given, hint):
                 raise FieldcastError(f"a run has {name} {given!r}: give a list.")
         seeds, baselines = tuple(seeds), tuple(baselines)
+        stages, base, mode = rest.pop("stages", {}), rest.pop("base", None), rest.pop("mode", "joint")
+        if not isinstance(stages, Mapping) or not all(isinstance(each or {}, Mapping) for each in stages.values()):
+            raise FieldcastError(f"a run has stages {str(stages)[:60]!r}: give a table of names with their settings.")
+        if not isinstance(base, str | None) or mode not in get_args(Mode):
+            raise FieldcastError(f"a run has base {base!r} and mode {mode!r}: give a folder and one of {MODES}.")
+        stages = {str(name): dict(each or {}) for name, each in stages.items()}
         if rest:
             name = str(next(iter(rest)))
             raise FieldcastError(f"a run has no setting '{name}'{did_you_mean(name, known)}: remove it.")
-        return cls(parts[0], parts[1], model.pop("name"), model, parts[2], seeds, baselines)
+        return cls(parts[0], parts[1], model.pop("name"), model, parts[2], seeds, baselines, stages, base, mode)
 
 
 def settings(cls: type[Made], table: Mapping[str, Any], where: str) -> Made:

@@ -22,9 +22,10 @@ from fieldcast.data.plain import Unreadable, read_plain
 from fieldcast.data.windows import Windows
 from fieldcast.errors import Diverged, FieldcastError
 from fieldcast.evaluation import ScoreSums
-from fieldcast.forecaster import Forecaster, create, load, save
+from fieldcast.forecaster import Forecaster, create, load, save, save_adapter
 from fieldcast.training import TrainingOptions
 from fieldcast.workflows.board import BASELINES_FOLDER, CONFIG, RECORD, SUMS_FILE, Entry, build_board, write_board
+from fieldcast.workflows.making import Keep, Make, ways
 from fieldcast.workflows.options import ReadingsOptions, RunOptions
 from fieldcast.workflows.scoring import protocol_of, score
 
@@ -47,13 +48,18 @@ def run(
     if not processes.first():
         progress, say = False, lambda _: None
     folder = Path(out)
-    options = dataclasses.replace(options, readings=options.readings.at_home(), windows=options.windows.at_home())
+    base = None if options.base is None else Path(options.base).expanduser().absolute()
+    options = dataclasses.replace(
+        options, readings=options.readings.at_home(), windows=options.windows.at_home(),
+        base=None if base is None else str(base),
+    )  # fmt: skip
     check_baselines(options.baselines)
     begun = check_folder(folder, options, resume)
     if windows is None:
         readings = options.readings.open()
         windows = options.windows.windows(readings, beside=options.readings.data)
-    create(options.backbone, windows, seed=options.seeds[0], **options.hyper)
+    make, keep = ways(options, windows)
+    make(options.seeds[0])
     before, now = run_hash(folder), windows.readings.hash
     processes.wait()  # all have looked at the folder as it was
     if not begun and processes.first():  # only now: a mistake in the settings leaves nothing behind
@@ -68,17 +74,24 @@ def run(
     say(f"{windows.readings!r}\n{windows!r}")
     try:
         entry, best = train_entry(
-            options.backbone, options.hyper, options.training, options.seeds, windows, folder, resume, progress, say
+            options.name, make, options.training, options.seeds, windows, folder, resume, progress, say, keep
         )
     except FieldcastError:
         if processes.first() and {each.name for each in folder.iterdir()} == {CONFIG, RUN}:  # before the first epoch
             shutil.rmtree(folder)
         raise
-    entries = [entry, *score_baselines(windows, [name for name in options.baselines if name != options.backbone])]
+    entries = [entry]
+    if base is not None:
+        before_it = [load(base / f"seed{seed}") for seed in options.seeds]
+        scored = [score(each, windows) for each in before_it]
+        entries.append(Entry(options.backbone, entry.kind, count_parameters(before_it[0]), entry.seeds, scored))
+        if options.mode != "joint" and processes.first():
+            save_adapter(load(folder / best), folder, base=base / best)
+    entries += score_baselines(windows, [name for name in options.baselines if name != options.backbone])
     board = build_board(windows.readings.meta.name, windows, options.seeds, entries)
     if processes.first():
         for baseline in entries[1:]:
-            if baseline.scored:
+            if baseline.scored and baseline.kind == "baseline":
                 write_sums_file(folder / BASELINES_FOLDER / f"{baseline.name}.npz", baseline.scored[0].primary)
         write_board(folder, board, entries)
     _write_run(folder, {"data_hash": now, "finished": True, "best": best})
@@ -154,13 +167,13 @@ def _as_yaml(options: RunOptions) -> str:
 
 
 def train_entry(
-    backbone: str, hyper: Mapping[str, Any], training: TrainingOptions, seeds: tuple[int, ...], windows: Windows,
-    folder: Path, resume: bool = False, progress: bool = False, say: Say = lambda _: None,
+    name: str, make: Make, training: TrainingOptions, seeds: tuple[int, ...], windows: Windows, folder: Path,
+    resume: bool = False, progress: bool = False, say: Say = lambda _: None, keep: Keep = save,
 ) -> tuple[Entry, str]:  # fmt: skip
-    """Train and score a backbone once a seed, in ``folder/seed<k>``; returns its entry and the best seed's folder."""
+    """Train and score a model once a seed, in ``folder/seed<k>``; returns its entry and the best seed's folder."""
     from fieldcast.training.fitting import fit  # Lightning takes seconds to import: only where it is needed
 
-    trainable = _backbone(backbone).trainable
+    trainable = _trains(make(seeds[0]))
     seeds = seeds if trainable else seeds[:1]  # a solved model has no draw to repeat
     scored, seconds, selection = [], 0.0, {}
     forecaster: Forecaster | None = None
@@ -172,8 +185,8 @@ def train_entry(
             record = json.loads(record_path.read_text(encoding="utf-8"))
             scored.append(score(forecaster, windows))
         else:
-            forecaster = create(backbone, windows, seed=seed, **hyper)
-            label = f"{backbone} seed {seed}"
+            forecaster = make(seed)
+            label = f"{name} seed {seed}"
             began = time.perf_counter()
             protocol = {**protocol_of(windows, [seed]), "training": training.to_json(), "seed": seed}
             try:
@@ -185,7 +198,7 @@ def train_entry(
                 if error.best_epoch is None:
                     raise
                 if processes.first():
-                    save(forecaster, place, protocol=protocol)
+                    keep(forecaster, place, protocol=protocol)
                 said = str(error).rstrip(".")
                 raise Diverged(
                     f"{label}: {said}, in a run with another --out; the weights of its best epoch, "
@@ -196,7 +209,7 @@ def train_entry(
             record["selection"] = history.best_score if history.rows else None
             scored.append(score(forecaster, windows))
             if processes.first():
-                save(forecaster, place, protocol=protocol, metrics=scored[-1].scores())
+                keep(forecaster, place, protocol=protocol, metrics=scored[-1].scores())
                 write_sums_file(place / SUMS_FILE, scored[-1].primary)
                 write_atomically(record_path, json.dumps(record, indent=1) + "\n")
             processes.wait()
@@ -206,8 +219,13 @@ def train_entry(
         selection[place.name] = record["selection"] or 0.0
     assert forecaster is not None
     kind = "trained" if trainable else "baseline"
-    entry = Entry(backbone, kind, count_parameters(forecaster), list(seeds), scored, seconds / len(seeds))
+    entry = Entry(name, kind, count_parameters(forecaster), list(seeds), scored, seconds / len(seeds))
     return entry, min(selection, key=lambda name: selection[name])
+
+
+def _trains(forecaster: Forecaster) -> bool:
+    """Whether anything in it is trained; a solved backbone has no draw to repeat, a stage beside it has."""
+    return forecaster.backbone.trainable or any(each.requires_grad for each in forecaster.parameters())
 
 
 def write_sums_file(path: Path, sums: ScoreSums) -> None:

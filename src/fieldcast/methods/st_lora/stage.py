@@ -54,7 +54,7 @@ class STLoRA(AfterStage):
             and d zero at the start.
         train_codes: Whether codes are trained, or stay the random numbers that they start as.
         learning_rate: Step size for the adapter; left out, the run's.
-        weight_decay: Weight decay for the adapter; left out, the run's.
+        weight_decay: Weight decay for the adapter.
 
     Parameters of one block, H * O = K, T * O = P: (K + P) d + d + L (2 r d + d) + N r + d K + K; 3,728 at N = 307.
     Shapes: y [B, H, M, O], h [B, M, D] -> y' [B, H, M, O]. Cost: nodes.
@@ -70,7 +70,7 @@ class STLoRA(AfterStage):
                 "learning_rate": 1e-3, "weight_decay": 5e-4, "schedule": "step", "step_size": 10, "gamma": 0.1,
                 "batch_size": 64, "max_epochs": 200, "patience": 10,
             },
-            {"rank": 8, "dropout": 0.3, "stem_input": "pred", "fusion": "gate", "weight_decay": None},
+            {"rank": 8, "dropout": 0.3, "stem_input": "pred", "fusion": "gate", "weight_decay": 5e-4},
         ),
     }  # fmt: skip
 
@@ -80,7 +80,7 @@ class STLoRA(AfterStage):
         dropout: float = 0.1, node_mode: NodeMode = "code", share_codes: bool = True,
         stem_input: Literal["pred", "hist", "both"] = "both", fusion: Literal["add", "gate"] = "add",
         base_weight: Literal["none", "shared"] = "none", tune_head: bool = False, train_codes: bool = True,
-        learning_rate: float | None = None, weight_decay: float | None = 0.0,
+        learning_rate: float | None = None, weight_decay: float = 0.0,
     ):  # fmt: skip
         super().__init__()
         for name, size in {"hidden": hidden, "layers": layers, "blocks": blocks}.items():

@@ -1,0 +1,56 @@
+"""fieldcast adapt: tune an adapter on a finished run, kept apart from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from fieldcast.cli.output import Output
+from fieldcast.cli.parsing import Options, made, take
+from fieldcast.errors import FieldcastError
+
+
+def run(argv: Sequence[str]) -> None:
+    from fieldcast.cli.stages import StageOptions
+    from fieldcast.training import TrainingOptions
+    from fieldcast.workflows.adapting import adapt
+    from fieldcast.workflows.board import board_table
+    from fieldcast.workflows.evaluating import read_run
+
+    methods, argv = take(argv, "method")
+    bases = [word for word in argv[:1] if not word.startswith("--")]
+    stages = StageOptions(methods[-1:] or ["st_lora"], argv, {})
+    base = read_run(bases[0]) if bases else None
+
+    options = Options(
+        "adapt",
+        "Tune an adapter on every forecaster of a finished run, on the run's own data and with its training settings "
+        "where you say nothing else. Written are adapters of a few kB, which need the run beside them.",
+    )
+    options.position("run", "folder of the finished run")
+    options.option("method", str, "st_lora", "which adapter")
+    mode = Literal["finetune", "predictor", "joint"]
+    options.option("mode", mode, "finetune", "what trains: the adapter; the head's layers besides; or everything")
+    stages.add(options)
+    options.add(TrainingOptions)
+    options.option("out", str, None, "folder of the new run")
+    options.plugin()
+    options.flag("resume", "go on with the run in --out where it was interrupted")
+    options.flag("quiet", "print nothing but errors")
+    options.flag("json", "print the scores as JSON")
+    training = {} if base is None else base.training.to_json()
+    values = options.parse(stages.argv, {**training, **stages.training, **stages.config()})
+    if values["out"] is None:
+        raise FieldcastError("--out is needed: the folder of the new run, such as --out runs/base+lora.")
+    output = Output(values["quiet"], values["json"])
+    told = stages.of(values)
+    training = made(TrainingOptions, values)
+    tuple_of = {each.name for each in dataclasses.fields(TrainingOptions) if "tuple" in str(each.type)}
+    training = dataclasses.replace(training, **{name: tuple(getattr(training, name)) for name in tuple_of})
+    board = adapt(
+        Path(values["run"]), told, values["out"], mode=values["mode"], training=training, resume=values["resume"],
+        progress=output.progress, say=output.say,
+    )  # fmt: skip
+    output.result(board_table(board) + f"\n\nsaved in {values['out']}", board)
