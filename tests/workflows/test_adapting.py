@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
@@ -14,12 +16,13 @@ from fieldcast.data.files import sha256
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import load
 from fieldcast.forecaster.adapters import CONFIG, WEIGHTS
-from fieldcast.workflows.adapting import adapt
+from fieldcast.workflows.adapting import adapt, adapt_to_new_sensors
 from fieldcast.workflows.comparing import compare
 from fieldcast.workflows.evaluating import evaluate_run, read_run
+from fieldcast.workflows.options import WindowOptions
 from fieldcast.workflows.running import run
 from tests.contracts import toys
-from tests.workflows.common import tiny_run
+from tests.workflows.common import TRAINING, tiny_run
 
 assert toys  # importing it registers the toys
 
@@ -123,3 +126,54 @@ def test_a_run_with_stages_from_the_start(tmp_path: Path) -> None:
     assert load(tmp_path / "joint").after[0].rank == 2
     adapt(tmp_path / "joint", {"st_lora": {"rank": 1}}, tmp_path / "more")
     assert len(load(tmp_path / "more").after) == 2
+
+
+def test_new_sensors_get_codes_of_their_own(runs: tuple[Path, dict[str, Any], dict[str, str]], tmp_path: Path) -> None:
+    place, more = runs[0], tmp_path / "more.csv"
+    table = pd.read_csv(place / "tiny.csv")
+    table.insert(1, "new", 3 * table["s0"] - 20)  # in front of the others
+    table.to_csv(more, index=False)
+    training = dataclasses.replace(TRAINING, max_epochs=4, learning_rate=0.05)
+    board = adapt_to_new_sensors(place / "lora", more, tmp_path / "grown", training=training)
+    before, after = load(place / "lora" / "seed1"), load(tmp_path / "grown" / "seed1")
+    assert board["nodes"] == list(after.form.nodes) == [*before.form.nodes, "new"]
+    old, grown = before.state_dict(), after.state_dict()
+    codes = grown.pop("after.0.lora_E")
+    assert torch.equal(codes[:, :3], old.pop("after.0.lora_E")), "the codes of the run's sensors stay to the bit"
+    assert not torch.allclose(codes[:, 3], codes[:, :3].mean(dim=1)), "the new one's began as their mean and moved"
+    embedding = grown.pop("backbone.node_embedding")
+    assert torch.equal(embedding[:3], old["backbone.node_embedding"])
+    assert torch.allclose(embedding[3], old.pop("backbone.node_embedding").mean(dim=0))
+    assert all(torch.equal(tensor, old[name]) for name, tensor in grown.items())
+    assert evaluate_run(tmp_path / "grown")["models"][0]["summary"] == board["models"][0]["summary"]
+
+
+def test_new_sensors_that_are_none(runs: tuple[Path, dict[str, Any], dict[str, str]], tmp_path: Path) -> None:
+    place = runs[0]
+    with pytest.raises(FieldcastError, match="has no sensor that the run does not have"):
+        adapt_to_new_sensors(place / "lora", place / "tiny.csv", tmp_path / "out")
+    fewer = pd.read_csv(place / "tiny.csv").drop(columns="s1")
+    fewer.assign(new=1.0).to_csv(tmp_path / "fewer.csv", index=False)
+    with pytest.raises(FieldcastError, match="lacks the run's sensor 's1'"):
+        adapt_to_new_sensors(place / "lora", tmp_path / "fewer.csv", tmp_path / "out")
+    more = pd.read_csv(place / "tiny.csv").assign(new=1.0)
+    more.to_csv(tmp_path / "more.csv", index=False)
+    with pytest.raises(FieldcastError, match="nothing is left to train"):
+        adapt_to_new_sensors(place / "base", tmp_path / "more.csv", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_new_sensors_take_the_graph_of_their_data(tmp_path: Path) -> None:
+    windows = WindowOptions(lookback=6, horizon=3, graph="correlation:1")
+    beside = {"st_lora": {"rank": 1}}
+    options = tiny_run(
+        tmp_path, backbone="gcn_gru", hyper={"width": 4}, seeds=(0,), stages=beside, windows=windows
+    )  # fmt: skip
+    run(options, tmp_path / "run")
+    table = pd.read_csv(tmp_path / "tiny.csv")
+    table.insert(1, "new", 3 * table["s2"] - 20)
+    table.to_csv(tmp_path / "more.csv", index=False)
+    adapt_to_new_sensors(tmp_path / "run", tmp_path / "more.csv", tmp_path / "grown", training=TRAINING)
+    graph = load(tmp_path / "grown").graph
+    assert graph is not None and graph.nodes == 4
+    assert 2 in graph.adjacency().toarray()[3].nonzero()[0], "the new one is most alike to s2, which stays third"

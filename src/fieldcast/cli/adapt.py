@@ -15,7 +15,7 @@ from fieldcast.errors import FieldcastError
 def run(argv: Sequence[str]) -> None:
     from fieldcast.cli.stages import StageOptions
     from fieldcast.training import TrainingOptions
-    from fieldcast.workflows.adapting import adapt
+    from fieldcast.workflows.adapting import adapt, adapt_to_new_sensors
     from fieldcast.workflows.board import board_table
     from fieldcast.workflows.evaluating import read_run
 
@@ -33,6 +33,8 @@ def run(argv: Sequence[str]) -> None:
     options.option("method", str, "st_lora", "which adapter")
     mode = Literal["finetune", "predictor", "joint"]
     options.option("mode", mode, "finetune", "what trains: the adapter; the head's layers besides; or everything")
+    new_help = "readings of the run's sensors and of new ones: all that is tuned is what its adapters hold for these"
+    options.option("new_sensors", str, None, new_help)
     stages.add(options)
     options.add(TrainingOptions)
     options.option("out", str, None, "folder of the new run")
@@ -49,8 +51,11 @@ def run(argv: Sequence[str]) -> None:
     training = made(TrainingOptions, values)
     tuple_of = {each.name for each in dataclasses.fields(TrainingOptions) if "tuple" in str(each.type)}
     training = dataclasses.replace(training, **{name: tuple(getattr(training, name)) for name in tuple_of})
-    board = adapt(
-        Path(values["run"]), told, values["out"], mode=values["mode"], training=training, resume=values["resume"],
-        progress=output.progress, say=output.say,
-    )  # fmt: skip
+    how = {"training": training, "resume": values["resume"], "progress": output.progress, "say": output.say}
+    if values["new_sensors"] is not None:
+        if methods or values["mode"] != "finetune":
+            raise FieldcastError("--new-sensors tunes the adapters that the run has: leave --method and --mode out.")
+        board = adapt_to_new_sensors(values["run"], values["new_sensors"], values["out"], **how)
+    else:
+        board = adapt(Path(values["run"]), told, values["out"], mode=values["mode"], **how)
     output.result(board_table(board) + f"\n\nsaved in {values['out']}", board)

@@ -257,12 +257,14 @@ class Forecaster(nn.Module):
         fill: str = "mean",
         names: Sequence[str] | None = None,
         keep_outputs: bool = False,
+        graph: Graph | None = None,
     ) -> Forecaster:
         """The same model over other nodes: fewer (compaction), more (-1, named in ``names``), or in another order.
 
         Every tensor with a node axis is gathered and the graph is induced with its normaliser frozen; rows of new nodes
         are the mean over present ones, or zero with ``fill="zero"``. With ``keep_outputs`` only the nodes that are read
-        change, and a read-out stage forecasts the others. This is the one way in which nodes change.
+        change, and a read-out stage forecasts the others. A ``graph`` over the new set takes the place of the induced
+        one, in which new nodes have no edges. This is the one way in which nodes change.
         """
         if fill not in ("mean", "zero"):
             raise FieldcastError(f"new nodes cannot be filled with '{fill}': choose mean or zero.")
@@ -287,7 +289,7 @@ class Forecaster(nn.Module):
                 type(self.backbone),
                 self.backbone.hyper,
                 [type(stage)(**stage.hyper) for stage in self.stages],
-                graph=None if self.graph is None else self.graph.renode(order),
+                graph=graph if graph is not None or self.graph is None else self.graph.renode(order),
                 inputs=self.inputs[order] if keep_outputs else None,
             )
         state = self.state_dict()

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from fieldcast.core.registry import STAGES
 from fieldcast.errors import FieldcastError
+from fieldcast.forecaster import Forecaster, freeze, load
 from fieldcast.forecaster.adapters import Mode
 from fieldcast.training import TrainingOptions
 from fieldcast.workflows.board import RECORD
 from fieldcast.workflows.evaluating import read_run
-from fieldcast.workflows.running import run
+from fieldcast.workflows.options import ReadingsOptions, RunOptions
+from fieldcast.workflows.running import readings_as_trained, run
 
 
 def adapt(
@@ -31,9 +37,7 @@ def adapt(
     before = read_run(base)
     if before.base is not None:
         raise FieldcastError(f"{base} holds adapters of {before.base}: adapt that run instead.")
-    seeds = tuple(seed for seed in before.seeds if (Path(base) / f"seed{seed}" / RECORD).is_file())
-    if not seeds:
-        raise FieldcastError(f"{base} holds no trained seed yet: finish the run first (train --resume).")
+    seeds = _finished(base, before)
     told = {name: dict(settings) for name, settings in stages.items()}
     if mode == "predictor":
         for name in told:
@@ -44,3 +48,59 @@ def adapt(
         before, stages=told, base=str(base), mode=mode, seeds=seeds, training=training or before.training
     )  # fmt: skip
     return run(options, out, resume=resume, progress=progress, say=say)
+
+
+def adapt_to_new_sensors(
+    trained: str | Path, data: str | Path, out: str | Path, *, training: TrainingOptions | None = None,
+    resume: bool = False, progress: bool = False, say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Give new sensors adapters of their own in a finished run; all that is trained is their rows, the rest stays.
+
+    ``data`` are readings of the run's sensors and of the new ones, read as the run read its own. Whatever a sensor has
+    to itself (codes, embeddings) is for a new one the mean over the run's; of these the adapters' are then tuned. A
+    backbone that needs a graph takes the one that the run's ``graph`` setting makes of ``data``, or that lies beside.
+    ``out`` becomes a run of whole forecasters; returns its board.
+    """
+    before = read_run(trained)
+    seeds = _finished(trained, before)
+    source = readings_as_trained(trained, ReadingsOptions(str(data)))
+    readings = source.open()
+    old = load(Path(trained) / f"seed{seeds[0]}").form.nodes
+    new = [node for node in readings.nodes if node not in set(old)]
+    absent = [node for node in old if node not in set(readings.nodes)]
+    if absent or not new:
+        said = f"lacks the run's sensor '{absent[0]}'" if absent else "has no sensor that the run does not have"
+        raise FieldcastError(f"{data} {said}: give readings of the run's sensors and of new ones.")
+    graph = before.windows.windows(readings, beside=data).graph  # over the sensors in the order of the data
+    if graph is not None:
+        place = {node: i for i, node in enumerate(readings.nodes)}
+        graph = graph.renode(np.array([place[node] for node in (*old, *new)]))
+    choice = dataclasses.replace(before.windows, graph=None)
+    windows = choice.windows(readings.select(nodes=[*old, *new]), graph)
+    order = [*range(len(old)), *[-1] * len(new)]
+
+    def make(seed: int) -> Forecaster:
+        forecaster = load(Path(trained) / f"seed{seed}").renode(order, names=new, graph=windows.graph)
+        freeze(forecaster, "codes")
+        fresh = torch.tensor([position < 0 for position in order])  # [N]
+        for stage in forecaster.after:
+            for name, axes in stage.node_axes().items():  # type: ignore[operator]
+                parameter = stage.get_parameter(name)
+                if parameter.requires_grad:
+                    shape = [-1 if axis == axes[0] else 1 for axis in range(parameter.dim())]
+                    parameter.register_hook(partial(torch.mul, fresh.view(shape)))
+        return forecaster
+
+    options = dataclasses.replace(
+        before, readings=dataclasses.replace(source, start=before.readings.start), base=None, mode="joint", seeds=seeds,
+        training=training or before.training,
+    )  # fmt: skip
+    return run(options, out, resume=resume, progress=progress, say=say, windows=windows, make=make)
+
+
+def _finished(folder: str | Path, options: RunOptions) -> tuple[int, ...]:
+    """The seeds of a run that were trained to the end."""
+    seeds = tuple(seed for seed in options.seeds if (Path(folder) / f"seed{seed}" / RECORD).is_file())
+    if not seeds:
+        raise FieldcastError(f"{folder} holds no trained seed yet: finish the run first (train --resume).")
+    return seeds

@@ -35,14 +35,15 @@ Say = Callable[[str], None]
 
 def run(
     options: RunOptions, out: str | Path, *, resume: bool = False, progress: bool = False, say: Say = lambda _: None,
-    windows: Windows | None = None,
+    windows: Windows | None = None, make: Make | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train, score, save; returns the board (what ``scores.json`` holds).
 
     The folder gets ``config.yaml`` (the run again: ``fieldcast train --config``), ``seed<k>/`` (a saved forecaster, its
     log and its sums), ``scores.json``, ``sample.npz`` and ``run.json``, which names the seed with the best validation
     score. With ``resume`` a run that was interrupted goes on where it stood, and ends with the same bits; it refuses
-    readings other than those that it was begun with. Of several processes (torchrun) all work and the first writes.
+    readings other than those that it was begun with. ``make`` gives the forecaster of a seed, where it is neither new
+    nor on a base. Of several processes (torchrun) all work and the first writes.
     """
     processes.begin(options.training.accelerator)
     if not processes.first():
@@ -58,7 +59,8 @@ def run(
     if windows is None:
         readings = options.readings.open()
         windows = options.windows.windows(readings, beside=options.readings.data)
-    make, keep = ways(options, windows)
+    usual, keep = ways(options, windows)
+    make = make or usual
     make(options.seeds[0])
     before, now = run_hash(folder), windows.readings.hash
     processes.wait()  # all have looked at the folder as it was
