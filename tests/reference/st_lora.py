@@ -24,9 +24,13 @@ def delta(weights: Weights, layer: str, mode: str, node: int, code: np.ndarray |
 
 
 def correction(
-    weights: Weights, y: np.ndarray, history: np.ndarray, mode: str, alpha: float, stem: str, fusion: str, shared: bool
-) -> np.ndarray:
-    """y [B, H, N, O] and history [B, T, N, O] -> what the residual form makes of y, without anything in the head."""
+    weights: Weights, y: np.ndarray, history: np.ndarray, mode: str, alpha: float, stem: str, fusion: str, shared: bool,
+    clock: list[list[float]],
+) -> np.ndarray:  # fmt: skip
+    """y [B, H, N, O] and history [B, T, N, O] -> what the residual form makes of y, without anything in the head.
+
+    ``clock`` holds what the stem reads besides in each window.
+    """
     batch, horizon, nodes, targets = y.shape
     blocks = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
     depth = len(weights["blocks.0.biases"])
@@ -34,7 +38,7 @@ def correction(
     for b in range(batch):
         for i in range(nodes):
             parts = {"pred": [y[b, :, i]], "hist": [history[b, :, i]], "both": [y[b, :, i], history[b, :, i]]}[stem]
-            u = np.concatenate([part.reshape(-1) for part in parts])
+            u = np.concatenate([*(part.reshape(-1) for part in parts), clock[b]])
             z = np.zeros(horizon * targets)
             for m in range(blocks):
                 part = f"blocks.{m}"
@@ -50,3 +54,12 @@ def correction(
             z = z.reshape(horizon, targets)
             adapted[b, :, i] = y[b, :, i] * (1 + np.tanh(z)) if fusion == "gate" else y[b, :, i] + z
     return adapted
+
+
+def waves(slot: int, day: int, slots: int) -> list[float]:
+    """sin and cos of 1, 2, 3 turns a day and 1, 2 turns a week; zeros where the slot or the day is not known (-1)."""
+    if min(slot, day) < 0:
+        return [0.0] * 10
+    of_day = slot / slots
+    turns = [of_day, 2 * of_day, 3 * of_day, (day + of_day) / 7, 2 * (day + of_day) / 7]
+    return [np.sin(2 * np.pi * t) for t in turns] + [np.cos(2 * np.pi * t) for t in turns]

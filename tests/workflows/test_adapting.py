@@ -109,6 +109,7 @@ def test_what_cannot_be_adapted(runs: tuple[Path, dict[str, Any], dict[str, str]
         (place / "lora", SETTINGS, "holds adapters of"),
         (place / "base", {"st_lra": {}}, "no stage 'st_lra'"),
         (place / "base", {"st_lora": {"rank": "x"}}, "takes no rank 'x'"),
+        (place / "base", {}, "one adapter is tuned at a time"),
         (place / "base", {"sensor_gate": {}}, "does not stand behind the head"),
     ):
         with pytest.raises(FieldcastError, match=said):
@@ -133,7 +134,7 @@ def test_new_sensors_get_codes_of_their_own(runs: tuple[Path, dict[str, Any], di
     table = pd.read_csv(place / "tiny.csv")
     table.insert(1, "new", 3 * table["s0"] - 20)  # in front of the others
     table.to_csv(more, index=False)
-    training = dataclasses.replace(TRAINING, max_epochs=4, learning_rate=0.05)
+    training = dataclasses.replace(TRAINING, max_epochs=4, weight_decay=0.1, optimizer="adamw")
     board = adapt_to_new_sensors(place / "lora", more, tmp_path / "grown", training=training)
     before, after = load(place / "lora" / "seed1"), load(tmp_path / "grown" / "seed1")
     assert board["nodes"] == list(after.form.nodes) == [*before.form.nodes, "new"]

@@ -125,6 +125,10 @@ class Forecaster(nn.Module):
     def detach(self, adapter: str) -> AfterStage:
         """Take an adapter off and return it."""
         stage = self._adapter(adapter)
+        if stage.merged:
+            raise FieldcastError(
+                f"the adapter '{adapter}' is merged into the weights: unmerge it before it is detached."
+            )
         self.after = nn.ModuleList(each for each in self.after if each is not stage)
         for module in self.backbone.modules():
             for key, hook in list(module._forward_hooks.items()):
@@ -149,6 +153,8 @@ class Forecaster(nn.Module):
     def adapted_by(self, *names: str) -> Iterator[Forecaster]:
         """Within, only these adapters act; without names none does, and the forecaster is its base."""
         chosen = [self._adapter(name) for name in names]
+        if merged := [name for name, stage in self.adapters.items() if stage.merged and stage not in chosen]:
+            raise FieldcastError(f"the adapter '{merged[0]}' is merged into the weights: unmerge it to switch it off.")
         before = [(stage, stage.enabled) for stage in self.adapters.values()]
         for stage, _ in before:
             stage.enabled = stage in chosen
@@ -160,6 +166,8 @@ class Forecaster(nn.Module):
 
     def merge(self, adapter: str) -> None:
         """Put an adapter that is one matrix for all nodes into the weights of the head, where it costs nothing."""
+        if others := [name for name, stage in self.adapters.items() if stage.merged and name != adapter]:
+            raise FieldcastError(f"the adapter '{others[0]}' is merged already: unmerge it first.")
         self._adapter(adapter).merge(self._head())
 
     def unmerge(self, adapter: str) -> None:
@@ -275,6 +283,8 @@ class Forecaster(nn.Module):
             raise FieldcastError(
                 f"cannot choose these nodes of {len(self.inputs)}: give each position once, from 0 (-1 for a new node)."
             )
+        if any(stage.merged for stage in self.after):
+            raise FieldcastError("an adapter is merged into the weights of this forecaster: unmerge it first.")
         if self.backbone.needs_grid:
             raise FieldcastError("a grid model cannot change its nodes: train it again on the other grid.")
         if keep_outputs and (order < 0).any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -43,3 +44,16 @@ def with_clock(x: Tensor, calendar: Tensor, sizes: Sequence[int]) -> Tensor:
     """
     clock = calendar_channels(calendar[:, : x.shape[1], :2], sizes).to(x.dtype)  # [B, T, 2]
     return torch.cat([x, clock.unsqueeze(2).expand(-1, -1, x.shape[2], -1)], dim=-1)  # [B, T, N, C + 2]
+
+
+def calendar_waves(now: Tensor, sizes: tuple[int, ...], daily: int = 3, weekly: int = 2) -> Tensor:
+    """Sines and cosines of the first harmonics of the day and of the week; zero where the slot or the day is neutral.
+
+    Shapes: ``now`` int64 [B, 3] (slot of day, day of week, ..) -> [B, 2 (daily + weekly)].
+    """
+    day = now[:, 0] / sizes[0]  # [B], in [0, 1)
+    week = (now[:, 1] + day) / 7  # [B], in [0, 1)
+    turns = [day * (k + 1) for k in range(daily)] + [week * (k + 1) for k in range(weekly)]
+    angle = 2 * math.pi * torch.stack(turns, dim=1)  # [B, daily + weekly]
+    known = now[:, :2].amin(dim=1, keepdim=True) >= 0  # [B, 1]
+    return torch.where(known, torch.cat([angle.sin(), angle.cos()], dim=1), 0.0)

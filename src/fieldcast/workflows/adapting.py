@@ -19,7 +19,7 @@ from fieldcast.training import TrainingOptions
 from fieldcast.workflows.board import RECORD
 from fieldcast.workflows.evaluating import read_run
 from fieldcast.workflows.options import ReadingsOptions, RunOptions
-from fieldcast.workflows.running import readings_as_trained, run
+from fieldcast.workflows.running import readings_as_trained, run, run_hash
 
 
 def adapt(
@@ -35,10 +35,16 @@ def adapt(
     everything is, and whole forecasters are saved.
     """
     before = read_run(base)
-    if before.base is not None:
+    if before.base is not None and before.mode != "joint":
         raise FieldcastError(f"{base} holds adapters of {before.base}: adapt that run instead.")
     seeds = _finished(base, before)
     told = {name: dict(settings) for name, settings in stages.items()}
+    if len(told) != 1:
+        raise FieldcastError(f"one adapter is tuned at a time, and {len(told)} are named: give one.")
+    if run_hash(base) not in (None, before.readings.open().hash):
+        raise FieldcastError(
+            f"the readings at {before.readings.data} are no longer those that {base} was trained on: bring those back."
+        )
     if mode == "predictor":
         for name in told:
             if "tune_head" not in STAGES.get(name)().hyper:
@@ -63,7 +69,7 @@ def adapt_to_new_sensors(
     """
     before = read_run(trained)
     seeds = _finished(trained, before)
-    source = readings_as_trained(trained, ReadingsOptions(str(data)))
+    source = _kept(readings_as_trained(trained, ReadingsOptions(str(data))), before.readings)
     readings = source.open()
     old = load(Path(trained) / f"seed{seeds[0]}").form.nodes
     new = [node for node in readings.nodes if node not in set(old)]
@@ -88,14 +94,25 @@ def adapt_to_new_sensors(
                 parameter = stage.get_parameter(name)
                 if parameter.requires_grad:
                     shape = [-1 if axis == axes[0] else 1 for axis in range(parameter.dim())]
-                    parameter.register_hook(partial(torch.mul, fresh.view(shape)))
+                    parameter.register_hook(partial(_masked, fresh.view(shape)))
+            # Decay would move the rows that are to stay.
+            stage.weight_decay = 0.0  # type: ignore[assignment]
         return forecaster
 
     options = dataclasses.replace(
-        before, readings=dataclasses.replace(source, start=before.readings.start), base=None, mode="joint", seeds=seeds,
+        before, readings=source, base=None, mode="joint", seeds=seeds,
         training=training or before.training,
     )  # fmt: skip
     return run(options, out, resume=resume, progress=progress, say=say, windows=windows, make=make)
+
+
+def _kept(source: ReadingsOptions, before: ReadingsOptions) -> ReadingsOptions:
+    """How the new readings are read, with the rule of scored cells and the start that the run had."""
+    return dataclasses.replace(source, start=before.start, scored_cells=before.scored_cells)
+
+
+def _masked(mask: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    return mask.to(gradient.device) * gradient
 
 
 def _finished(folder: str | Path, options: RunOptions) -> tuple[int, ...]:

@@ -55,6 +55,9 @@ def run_experiment(
     for stages in {json.dumps(job.stages): job.stages for job in jobs}.values():
         _make(stages)  # what does not exist is refused before the first run
     out.parent.mkdir(parents=True, exist_ok=True)
+    for each in experiment.paired_with:
+        if not each.exists():
+            raise FieldcastError(f"{path} is paired with {each}, which is not there: bring it, or take it out.")
     done = {line["key"] for each in (out, *experiment.paired_with) if each.exists() for line in read_lines(each)}
     if out.exists() and not out.read_bytes().endswith(b"\n"):
         _end_last_line(out)

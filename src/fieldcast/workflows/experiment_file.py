@@ -8,14 +8,13 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.module import Recipe
 from fieldcast.core.registry import BACKBONES
 from fieldcast.data.plain import Unreadable, read_plain
 from fieldcast.errors import FieldcastError, did_you_mean
-from fieldcast.forecaster.adapters import Mode
 from fieldcast.training import TrainingOptions
 from fieldcast.workflows.options import BASELINES, WindowOptions, settings
 
@@ -182,12 +181,21 @@ def _arms(path: str | Path, table: Mapping[str, Any], dataset: str, backbone: st
     chosen = {}
     for name, told in table["arms"].items():
         arm = told or {}
+        if not isinstance(arm, dict):
+            raise FieldcastError(f"{path} gives the arm '{name}' {told!r}: give a table of {', '.join(_ARM)}.")
         tables = all(isinstance(arm.get(part, {}), dict) for part in ("stages", "training"))
-        if not isinstance(arm, dict) or set(arm) - set(_ARM) or not tables:
+        tables = tables and all(isinstance(each or {}, dict) for each in arm.get("stages", {}).values())
+        tables = tables and all(isinstance(arm.get(part, []), list) for part in ("backbones", "datasets"))
+        if set(arm) - set(_ARM) or not tables:
             raise FieldcastError(f"{path} gives the arm '{name}' {told!r}: give a table of {', '.join(_ARM)}.")
         stages = {stage: settings or {} for stage, settings in arm.get("stages", {}).items()}
-        if arm.get("mode", "joint") not in get_args(Mode) or (arm.get("mode", "joint") != "joint" and not stages):
-            raise FieldcastError(f"{path}: the arm '{name}' has no mode '{arm['mode']}': {', '.join(get_args(Mode))}.")
+        # Codes alone would not move: while an adapter is at its start nothing of theirs reaches the forecast.
+        if arm.get("mode", "joint") not in ("joint", "finetune") or (
+            arm.get("mode", "joint") != "joint" and not stages
+        ):
+            raise FieldcastError(
+                f"{path}: the arm '{name}' has no mode '{arm['mode']}': choose joint or finetune, with stages."
+            )
         if backbone in arm.get("backbones", [backbone]) and dataset in arm.get("datasets", [dataset]):
             chosen[name] = {**arm, "stages": stages}
     return chosen

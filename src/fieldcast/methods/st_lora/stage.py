@@ -15,7 +15,9 @@ from fieldcast.core.spec import Spec
 from fieldcast.core.stage import AfterStage
 from fieldcast.errors import FieldcastError
 from fieldcast.methods.st_lora.layer import NodeAdaptiveLowRank, NodeMode
+from fieldcast.nn.calendar import calendar_waves
 
+_WAVES = 10
 RANKS = (8, 4, 2, 1)
 """The ranks that "auto" tries, the largest first."""
 
@@ -25,7 +27,7 @@ class STLoRA(AfterStage):
 
     Residual (``injection="residual"``), node i, e_i its code, y^0_i what the backbone forecasts, x_i its look-back:
 
-        u = [vec y^0_i | vec x_i] ; h^0 = S u + s
+        u = [vec y^0_i | vec x_i | w] ; h^0 = S u + s, w the waves of the last step's time of day and week
         h^l = h^(l-1) + (alpha / r) B_l (e_i * (A_l dropout(a))) + c_l, a = leaky_relu(h^(l-1), 0.1), l = 1..``layers``
         z_i = mean over ``blocks`` of (G h^L + g) ; y_i = y^0_i + z_i, or y^0_i + y^0_i * tanh(z_i) (``fusion="gate"``)
 
@@ -48,6 +50,7 @@ class STLoRA(AfterStage):
         node_mode: What each node has of its own.
         share_codes: One code a node for all layers, or one for each.
         stem_input: What the correction reads, the forecast, the look-back or both.
+        clock: Whether it reads besides three harmonics of the day and two of the week; the sources do not have them.
         fusion: Whether the correction is added, or says by what share the forecast is changed.
         base_weight: Whether each layer has a map W_l of all nodes beside its low-rank one.
         tune_head: Whether the layers of the head are besides tuned as a whole, all nodes alike: W u + b + D u + d, D
@@ -56,7 +59,8 @@ class STLoRA(AfterStage):
         learning_rate: Step size for the adapter; left out, the run's.
         weight_decay: Weight decay for the adapter.
 
-    Parameters of one block, H * O = K, T * O = P: (K + P) d + d + L (2 r d + d) + N r + d K + K; 3,728 at N = 307.
+    Parameters of one block, H * O = K, T * O = P: (K + P + 10) d + d + L (2 r d + d) + N r + d K + K; 3,848 at N = 307,
+    and without the clock 3,728.
     Shapes: y [B, H, M, O], h [B, M, D] -> y' [B, H, M, O]. Cost: nodes.
     Source: ST-LoRA, Ruan et al., arXiv:2404.07919, equations 2, 3 and 5.
     """
@@ -70,7 +74,10 @@ class STLoRA(AfterStage):
                 "learning_rate": 1e-3, "weight_decay": 5e-4, "schedule": "step", "step_size": 10, "gamma": 0.1,
                 "batch_size": 64, "max_epochs": 200, "patience": 10,
             },
-            {"rank": 8, "dropout": 0.3, "stem_input": "pred", "fusion": "gate", "weight_decay": 5e-4},
+            {
+                "rank": 8, "dropout": 0.3, "stem_input": "pred", "clock": False, "fusion": "gate",
+                "learning_rate": None, "weight_decay": 5e-4,
+            },
         ),
     }  # fmt: skip
 
@@ -78,9 +85,10 @@ class STLoRA(AfterStage):
         self, injection: Literal["residual", "predictor", "both"] = "residual", rank: int | Literal["auto"] = "auto",
         max_extra_ratio: float = 0.04, hidden: int = 12, layers: int = 4, blocks: int = 1, alpha: float = 16.0,
         dropout: float = 0.1, node_mode: NodeMode = "code", share_codes: bool = True,
-        stem_input: Literal["pred", "hist", "both"] = "both", fusion: Literal["add", "gate"] = "add",
-        base_weight: Literal["none", "shared"] = "none", tune_head: bool = False, train_codes: bool = True,
-        learning_rate: float | None = None, weight_decay: float = 0.0,
+        stem_input: Literal["pred", "hist", "both"] = "both", clock: bool = True,
+        fusion: Literal["add", "gate"] = "add", base_weight: Literal["none", "shared"] = "none",
+        tune_head: bool = False, train_codes: bool = True,
+        learning_rate: float | None = 0.01, weight_decay: float = 0.0,
     ):  # fmt: skip
         super().__init__()
         for name, size in {"hidden": hidden, "layers": layers, "blocks": blocks}.items():
@@ -90,10 +98,14 @@ class STLoRA(AfterStage):
         require("dropout", dropout, 0, below=1)
         require("max_extra_ratio", max_extra_ratio, 0)
         require("alpha", alpha, 1e-6)
+        require("weight_decay", weight_decay, 0)
+        if learning_rate is not None:
+            require("learning_rate", learning_rate, 1e-12)
         self.injection, self.rank, self.max_extra_ratio = injection, rank, max_extra_ratio
         self.hidden, self.depth, self.width, self.alpha, self.p = hidden, layers, blocks, alpha, dropout
         self.node_mode: NodeMode = node_mode
-        self.share_codes, self.stem_input, self.fusion, self.base_weight = share_codes, stem_input, fusion, base_weight
+        self.share_codes, self.stem_input, self.clock = share_codes, stem_input, clock
+        self.fusion, self.base_weight = fusion, base_weight
         self.tune_head, self.train_codes = tune_head, train_codes
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self._before: dict[str, tuple[Tensor, Tensor | None]] = {}  # the head's weights, while this is merged
@@ -124,12 +136,13 @@ class STLoRA(AfterStage):
         )
 
     def _make(self, spec: Spec, rank: int) -> None:
-        self.horizon, self.targets = spec.horizon, spec.targets
+        self.horizon, self.targets, self.calendar_sizes = spec.horizon, spec.targets, spec.calendar_sizes
         inside = dict(spec.predictor_layers) if self.injection != "residual" else {}
         tuned = dict(spec.predictor_layers) if self.tune_head else {}
         behind = self.injection != "predictor"
         forecast, history = spec.horizon * spec.targets, spec.lookback * spec.targets
         read = {"pred": forecast, "hist": history, "both": forecast + history}[self.stem_input]
+        read += _WAVES if self.clock else 0
 
         def layer(inputs: int, outputs: int) -> NodeAdaptiveLowRank:
             return NodeAdaptiveLowRank(inputs, outputs, spec.nodes, rank, self.alpha, self.p, self.node_mode)
@@ -237,7 +250,11 @@ class STLoRA(AfterStage):
         if not len(self.blocks):
             return y
         parts = [y] if self.stem_input == "pred" else [ctx.history] if self.stem_input == "hist" else [y, ctx.history]
-        u = torch.cat([part.transpose(1, 2).flatten(2) for part in parts], dim=-1)  # [B, M, K + P]
+        parts = [part.transpose(1, 2).flatten(2) for part in parts]  # [B, M, K] and [B, M, P]
+        if self.clock:
+            waves = calendar_waves(ctx.calendar[:, -1 - self.horizon], self.calendar_sizes).to(y.dtype)  # [B, 10]
+            parts.append(waves.unsqueeze(1).expand(-1, y.shape[2], -1))  # [B, M, 10]
+        u = torch.cat(parts, dim=-1)  # [B, M, K + P + 10]
         place, z = len(self.head_layers), u.new_zeros(())
         for block in self.blocks:
             codes = [self.codes(place + i) for i in range(self.depth)]  # [M, r] each
