@@ -34,7 +34,7 @@ if __name__ == "__main__":
         results = arguments.results or Path(arguments.experiment).parent / "results"
         run_experiment(
             arguments.experiment, results, arguments.data, sys.stderr.isatty(), arguments.datasets,
-            arguments.backbones, arguments.arms, arguments.keep,
+            arguments.backbones, arguments.arms, arguments.keep, arguments.plugin,
         )  # fmt: skip
     except FieldcastError as error:
         sys.exit(f"run.py: {error}")

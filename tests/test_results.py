@@ -12,13 +12,13 @@ from fieldcast.workflows.experiment_file import read_experiment
 from fieldcast.workflows.tables import as_markdown, summary_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = sorted((ROOT / "experiments" / "results").glob("*.jsonl"))
+RESULTS = sorted((ROOT / "experiments").rglob("results/*.jsonl"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=[path.stem for path in RESULTS])
 def test_the_tables_follow_from_the_lines(path: Path) -> None:
-    experiment = read_experiment(ROOT / "experiments" / f"{path.stem}.yaml")
+    experiment = read_experiment(path.parents[1] / f"{path.stem}.yaml")
     lines = lines_of(experiment, path)
     keys = [line["key"] for line in read_lines(path)]
     assert len(set(keys)) == len(keys), "a run stands there twice"

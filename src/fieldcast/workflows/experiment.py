@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def run_experiment(
     path: str | Path, results: str | Path, data: str | Path | None = None, progress: bool = True,
     datasets: Collection[str] = (), backbones: Collection[str] = (), arms: Collection[str] = (),
-    keep: str | Path | None = None,
+    keep: str | Path | None = None, plugins: Sequence[str] = (),
 ) -> Path:  # fmt: skip
     """Run what is not yet in ``<results>/<name>.jsonl``; each line carries its scores, protocol, settings and command.
 
@@ -40,6 +40,7 @@ def run_experiment(
     is left out, and said. ``datasets``, ``backbones`` and ``arms`` choose a share of the runs, so that several
     processes can work on one file: a line is written at once. With ``keep`` every trained forecaster is saved in that
     folder by the key of its run; what is tuned on a trained base takes it from there, and else trains it first.
+    ``plugins`` are the files that were loaded for it, told by the command of each line.
     """
     experiment = read_experiment(path)
     jobs = experiment.jobs
@@ -77,7 +78,8 @@ def run_experiment(
         if key not in opened:
             opened = {key: _open(folder / job.dataset, job.windows)}
         line = _run_job(job, opened[key], progress, None if keep is None else Path(keep))
-        line["command"] = f"python experiments/run.py {Path(path).as_posix()}"
+        loaded = f" --plugin {' '.join(plugins)}" if plugins else ""
+        line["command"] = f"python experiments/run.py {Path(path).as_posix()}{loaded}"
         _append(out, line)
         name = f"{job.backbone}{f' {job.arm}' if job.arm else ''}"
         print(f"{number}/{len(jobs)} {job.dataset} {name} seed {job.seed}: {_short(line)}", flush=True)

@@ -18,12 +18,14 @@ Line = Mapping[str, Any]
 
 def as_markdown(experiment: Experiment, lines: Sequence[Line]) -> str:
     """Every dataset, rule and target of an experiment as a table, with protocol, settings and machine."""
-    command = lines[0].get("command", "python experiments/run.py")
+    # Of arms: the plain backbones may come from another experiment.
+    command = next((line for line in lines if line.get("stages")), lines[0]).get("command", "")
+    file = next((word for word in command.split() if word.endswith(".yaml")), f"experiments/{experiment.name}.yaml")
     parts = [
         f"# {experiment.name}",
         "",
-        f"Made by `python experiments/table.py experiments/{experiment.name}.yaml` from the lines that",
-        f"`{command}` wrote. Mean ± sample standard deviation over seeds.",
+        f"Made by `python experiments/table.py {file}` from the lines that",
+        f"`{command or 'python experiments/run.py'}` wrote. Mean ± sample standard deviation over seeds.",
         "",
     ]
     several = len({line["dataset"] for line in lines}) < len(list(_groups(lines)))
