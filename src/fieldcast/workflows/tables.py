@@ -198,6 +198,8 @@ def _by_arm(groups: Sequence[tuple[str, int, list[Line]]]) -> str:
     """A row a dataset and backbone: the MAE of the base, and by how many per cent each arm changes it."""
     rows = []
     for dataset, _, mine in groups:
+        if not any(line.get("stages") for line in mine):
+            continue
         target = next(line["protocol"]["targets"][0] for line in mine if "scores" in line)
         by_name = dict(_by_model(mine))
         found = _compared(mine, target)
