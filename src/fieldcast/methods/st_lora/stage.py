@@ -76,7 +76,7 @@ class STLoRA(AfterStage):
             },
             {
                 "rank": 8, "dropout": 0.3, "stem_input": "pred", "clock": False, "fusion": "gate",
-                "learning_rate": None, "weight_decay": 5e-4,
+                "learning_rate": 1e-3, "weight_decay": 5e-4,
             },
         ),
     }  # fmt: skip
