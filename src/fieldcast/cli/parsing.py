@@ -35,6 +35,7 @@ class Options:
         self._texts: set[str] = set()
         self._flags: set[str] = set()
         self._names: list[str] = []
+        self._groups: list[str] = []
 
     def add(self, cls: type, skip: Iterable[str] = ()) -> None:
         self._note(cls, "", skip)
@@ -42,6 +43,7 @@ class Options:
 
     def add_group(self, cls: type, prefix: str, skip: Iterable[str] = ()) -> None:
         self._note(cls, f"{prefix}.", skip)
+        self._groups.append(prefix)
         if any(name.startswith(f"{prefix}.") for name in self._names):
             self._parser.add_class_arguments(cls, prefix, skip=set(skip))
 
@@ -97,7 +99,9 @@ class Options:
             text = re.sub(
                 rf"--{re.escape(name)} {kind}(?:,\s+--{re.escape(name)}\+ {kind})?", f"--{name} A B ...", text
             )
-        text = re.sub(r"\[--backbone CONFIG\]\s*|^  --backbone CONFIG.*\n(?:    +.*\n)*", "", text, flags=re.MULTILINE)
+        for group in self._groups:  # that a whole group could be a file is jsonargparse's idea
+            lines = rf"\[--{group} CONFIG\]\s*|^  --{group} CONFIG.*\n(?:    +.*\n)*"
+            text = re.sub(lines, "", text, flags=re.MULTILINE)
         text = re.sub(r"default:\s+null", "no default", re.sub(r"\s+\|\s+null", "", text))
         text = re.sub(
             r"type:\s+([\w.\[\]',|\s]+?)(?=,\s+(?:default:|no\s+default)|\))", lambda kind: _in_words(kind[1]), text
@@ -185,7 +189,8 @@ class Options:
 def _in_words(kind: str) -> str:
     """A type of Python as help texts call it: ``Optional[Literal['refuse', 'sort']]`` is one of refuse, sort."""
     if choices := re.search(r"Literal\[(.*?)\]", " ".join(kind.split())):
-        return f"one of {choices[1].replace(chr(39), '')}"
+        listed = choices[1].replace(chr(39), "")
+        return f"whole number or {listed}" if re.search(r"\bint\b", kind) else f"one of {listed}"
     several = bool(re.search(r"list|tuple|Sequence", kind))
     words = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
     plain = next((word for name, word in words.items() if re.search(rf"\b{name}\b", kind)), kind)
@@ -235,10 +240,10 @@ def made(cls: type[Made], values: Mapping[str, Any]) -> Made:
     return cls(**{each.name: values[each.name] for each in dataclasses.fields(cls)})  # type: ignore[arg-type]
 
 
-def take(argv: Sequence[str], name: str) -> tuple[list[str], list[str]]:
+def take(argv: Sequence[str], name: str, many: bool = False) -> tuple[list[str], list[str]]:
     """Take every ``--name value`` (or ``--name=value``) out of a command line, before its options are known.
 
-    Returns the values and the other words.
+    With ``many`` the values are all words up to the next option. Returns the values and the other words.
     """
     found: list[str] = []
     rest: list[str] = []
@@ -246,32 +251,16 @@ def take(argv: Sequence[str], name: str) -> tuple[list[str], list[str]]:
     while words:
         word = words.pop(0)
         if word == f"--{name}":
-            if not words or words[0].startswith("--"):
+            mine: list[str] = []
+            while words and not words[0].startswith("--") and (many or not mine):
+                mine.append(words.pop(0))
+            if not mine:
                 raise FieldcastError(f"--{name} needs a value.")
-            found.append(words.pop(0))
+            found += mine
         elif word.startswith(f"--{name}="):
             found.append(word.split("=", 1)[1])
         else:
             rest.append(word)
-    return found, rest
-
-
-def take_words(argv: Sequence[str], name: str) -> tuple[list[str], list[str]]:
-    """Take every ``--name A B`` out of a command line, with all words up to the next option."""
-    found: list[str] = []
-    rest: list[str] = []
-    words = list(argv)
-    while words:
-        word = words.pop(0)
-        if word != f"--{name}" and not word.startswith(f"--{name}="):
-            rest.append(word)
-            continue
-        mine = [word.split("=", 1)[1]] if "=" in word else []
-        while "=" not in word and words and not words[0].startswith("--"):
-            mine.append(words.pop(0))
-        if not mine:
-            raise FieldcastError(f"--{name} needs a value.")
-        found += mine
     return found, rest
 
 

@@ -30,6 +30,7 @@ def in_words(hint: Any) -> str:
         "bool": "true or false",
     }  # fmt: skip
     if choices := re.search(r"Literal\[(.*?)\]", str(hint)):
-        return f"choose {choices[1].replace(chr(39), '')}"
+        number = "give a whole number or " if re.search(r"\bint\b", str(hint)) else ""
+        return f"{number}choose {choices[1].replace(chr(39), '')}"
     said = next((words for kind, words in kinds.items() if re.search(rf"\b{kind}\b", str(hint))), "another value")
     return f"give {said}"

@@ -32,7 +32,8 @@ class STLoRA(AfterStage):
         z_i = mean over ``blocks`` of (G h^L + g) ; y_i = y^0_i + z_i, or y^0_i + y^0_i * tanh(z_i) (``fusion="gate"``)
 
     Predictor (``injection="predictor"``): each linear layer of the backbone's head becomes W u + b + DeltaW_i u, the
-    same low-rank maps. ``both`` does both, with one table of codes.
+    same low-rank maps. ``both`` does both, with one table of codes. With ``tune_head`` each has besides a full change
+    D u + d, the same for all nodes, D and d zero at the start.
 
     It starts at zero: the adapted model equals the backbone, bit for bit, for G, g and (in the head) B are zero. Codes
     start at 1 + 0.1 N(0, 1), so that gradients tell nodes apart.
@@ -53,8 +54,7 @@ class STLoRA(AfterStage):
         clock: Whether it reads besides three harmonics of the day and two of the week; the sources do not have them.
         fusion: Whether the correction is added, or says by what share the forecast is changed.
         base_weight: Whether each layer has a map W_l of all nodes beside its low-rank one.
-        tune_head: Whether the layers of the head are besides tuned as a whole, all nodes alike: W u + b + D u + d, D
-            and d zero at the start.
+        tune_head: Whether the layers of the head are besides tuned as a whole, for all nodes alike.
         train_codes: Whether codes are trained, or stay the random numbers that they start as.
         learning_rate: Step size for the adapter; left out, the run's.
         weight_decay: Weight decay for the adapter.
