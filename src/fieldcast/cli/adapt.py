@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from fieldcast.cli.output import Output
-from fieldcast.cli.parsing import Options, made, take
+from fieldcast.cli.parsing import Options, take
 from fieldcast.errors import FieldcastError
 
 
@@ -18,6 +18,7 @@ def run(argv: Sequence[str]) -> None:
     from fieldcast.workflows.adapting import adapt, adapt_to_new_sensors
     from fieldcast.workflows.board import board_table
     from fieldcast.workflows.evaluating import read_run
+    from fieldcast.workflows.options import settings
 
     methods, argv = take(argv, "method")
     bases = [word for word in argv[:1] if not word.startswith("--")]
@@ -48,10 +49,13 @@ def run(argv: Sequence[str]) -> None:
         raise FieldcastError("--out is needed: the folder of the new run, such as --out runs/base+lora.")
     output = Output(values["quiet"], values["json"])
     told = stages.of(values)
-    training = made(TrainingOptions, values)
-    tuple_of = {each.name for each in dataclasses.fields(TrainingOptions) if "tuple" in str(each.type)}
-    training = dataclasses.replace(training, **{name: tuple(getattr(training, name)) for name in tuple_of})
-    how = {"training": training, "resume": values["resume"], "progress": output.progress, "say": output.say}
+    loop = {each.name: values[each.name] for each in dataclasses.fields(TrainingOptions)}
+    how = {
+        "training": settings(TrainingOptions, loop, "adapt"),
+        "resume": values["resume"],
+        "progress": output.progress,
+        "say": output.say,
+    }
     if values["new_sensors"] is not None:
         if methods or values["mode"] != "finetune":
             raise FieldcastError("--new-sensors tunes the adapters that the run has: leave --method and --mode out.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fieldcast.cli.output import Output
-from fieldcast.cli.parsing import Options, read_config, take, take_words
+from fieldcast.cli.parsing import Options, read_config, take
 from fieldcast.errors import FieldcastError
 
 _NOT_SETTINGS = ("backbone", "recipe", "stages", "out", "config", "plugin", "resume", "quiet", "json")
@@ -42,7 +42,7 @@ def run(argv: Sequence[str]) -> None:
         recipe = backbone.recipe(recipes[-1])
         config, model = {**recipe.training, **config}, {**recipe.hyper, **model}
 
-    beside, argv = take_words(argv, "stages")
+    beside, argv = take(argv, "stages", many=True)
     stages = StageOptions(beside, argv, config.pop("stages", {}))
     argv, config = stages.argv, {**stages.training, **config}
 

@@ -57,7 +57,7 @@ def fingerprint(forecaster: Forecaster) -> str:
     apart = tuple(f"after.{i}." for i, stage in enumerate(forecaster.after) if stage.adapter is not None)
     state = forecaster.state_dict()
     own = {name: tensor for name, tensor in state.items() if not apart or not name.startswith(apart)}
-    return hashlib.sha256(safetensors.torch.save(_plain(own))).hexdigest()
+    return hashlib.sha256(safetensors.torch.save(storable(own))).hexdigest()
 
 
 def save_adapter(
@@ -86,7 +86,7 @@ def save_adapter(
     names = stage.peft_names()
     state = {names[key]: tensor for key, tensor in stage.state_dict().items()}
     try:
-        write_atomically(folder / WEIGHTS, lambda beside: safetensors.torch.save_file(_plain(state), beside))
+        write_atomically(folder / WEIGHTS, lambda beside: safetensors.torch.save_file(storable(state), beside))
     except SafetensorError:
         raise FieldcastError(f"{folder / WEIGHTS} could not be written: make room on the disk.") from None
     write_atomically(folder / CONFIG, json.dumps(settings, indent=1, allow_nan=False) + "\n")
@@ -161,6 +161,6 @@ def _nodes_hash(forecaster: Forecaster) -> str:
     return hashlib.sha256("\n".join(forecaster.form.nodes).encode()).hexdigest()
 
 
-def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def storable(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors that safetensors takes: on the CPU, each with memory of its own."""
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}

@@ -90,8 +90,7 @@ def _write(
     _write_json(folder / "config.json", config)
     _write_json(folder / "scaler.json", forecaster.form.scaler.to_json())
     write_atomically(folder / "nodes.csv", _nodes_csv(forecaster.form))
-    # Clones, because safetensors refuses views that share memory.
-    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in forecaster.state_dict().items()}
+    state = adapters.storable(forecaster.state_dict())
     write_atomically(folder / "model.safetensors", lambda beside: save_file(state, beside))
     if forecaster.graph is not None:
         arrays = forecaster.graph.arrays()

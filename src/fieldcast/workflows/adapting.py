@@ -41,7 +41,8 @@ def adapt(
     told = {name: dict(settings) for name, settings in stages.items()}
     if len(told) != 1:
         raise FieldcastError(f"one adapter is tuned at a time, and {len(told)} are named: give one.")
-    if run_hash(base) not in (None, before.readings.open().hash):
+    windows = before.windows.windows(before.readings.open(), beside=before.readings.data)
+    if run_hash(base) not in (None, windows.readings.hash):
         raise FieldcastError(
             f"the readings at {before.readings.data} are no longer those that {base} was trained on: bring those back."
         )
@@ -53,7 +54,7 @@ def adapt(
     options = dataclasses.replace(
         before, stages=told, base=str(base), mode=mode, seeds=seeds, training=training or before.training
     )  # fmt: skip
-    return run(options, out, resume=resume, progress=progress, say=say)
+    return run(options, out, resume=resume, progress=progress, say=say, windows=windows)
 
 
 def adapt_to_new_sensors(

@@ -11,18 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fieldcast.core.backbone import Backbone
-from fieldcast.core.registry import BACKBONES
-from fieldcast.core.seeding import seeded
-from fieldcast.core.stage import AfterStage, Stage
 from fieldcast.data.files import write_atomically
 from fieldcast.data.windows import Windows
 from fieldcast.errors import Diverged, FieldcastError, did_you_mean
-from fieldcast.forecaster import Forecaster, create, freeze, load, make_stage, save
+from fieldcast.forecaster import Forecaster, create, load, save
 from fieldcast.training import TrainingOptions
 from fieldcast.workflows.experiment_file import Experiment, Job, read_experiment
+from fieldcast.workflows.making import make_stages, put_on
 from fieldcast.workflows.options import ReadingsOptions, WindowOptions
-from fieldcast.workflows.running import count_parameters
+from fieldcast.workflows.running import backbone_class, count_parameters
 from fieldcast.workflows.scoring import protocol_of, score
 
 if TYPE_CHECKING:
@@ -54,7 +51,7 @@ def run_experiment(
             if each not in named:
                 raise FieldcastError(f"{path} has no {what} '{each}'{did_you_mean(each, named)}: choose one it names.")
     for stages in {json.dumps(job.stages): job.stages for job in jobs}.values():
-        _make(stages)  # what does not exist is refused before the first run
+        make_stages(stages)  # what does not exist is refused before the first run
     out.parent.mkdir(parents=True, exist_ok=True)
     for each in experiment.paired_with:
         if not each.exists():
@@ -154,7 +151,7 @@ def _run_job(job: Job, windows: Windows, progress: bool, keep: Path | None = Non
         forecaster, history, seconds = _trained(job, windows, progress, keep)
     except FieldcastError as error:
         # A baseline that the data do not allow, or a seed that diverged, is a result; being told to stop is none.
-        if _backbone(job.backbone).trainable and not isinstance(error, Diverged):
+        if backbone_class(job.backbone).trainable and not isinstance(error, Diverged):
             raise
         return line | {"note": str(error)}
     scored = score(forecaster, windows)
@@ -173,37 +170,21 @@ def _trained(job: Job, windows: Windows, progress: bool, keep: Path | None) -> t
     """The trained forecaster of a job, what training did, and the seconds that it took without its base."""
     from fieldcast.training.fitting import fit  # Lightning takes seconds to import: only where it is needed
 
-    stages = _make(job.stages)
     if job.base is None:
         began = time.perf_counter()
-        forecaster = create(job.backbone, windows, stages, seed=job.seed, **job.hyper)
+        forecaster = create(job.backbone, windows, make_stages(job.stages), seed=job.seed, **job.hyper)
     else:
         kept = None if keep is None else keep / job.base.key
         have = kept is not None and (kept / "config.json").exists()
         forecaster = load(kept) if have and kept else _trained(job.base, windows, progress, keep)[0]
         began = time.perf_counter()
-        with seeded(job.seed):
-            for name, stage in zip(job.stages, stages, strict=True):
-                if not isinstance(stage, AfterStage):
-                    raise FieldcastError(f"'{name}' does not stand behind the head: only what does is tuned on a base.")
-                forecaster.attach(stage, name)
-        freeze(forecaster, job.mode)  # type: ignore[arg-type]
+        forecaster = put_on(forecaster, job.stages, job.mode, job.seed)  # type: ignore[arg-type]
     label = f"{job.dataset} {job.backbone} {job.arm}".rstrip()
     history = fit(forecaster, windows, TrainingOptions(**job.training), seed=job.seed, progress=progress, label=label)
     seconds = time.perf_counter() - began
     if keep is not None and any(each.requires_grad for each in forecaster.parameters()):
         save(forecaster, keep / job.key)
     return forecaster, history, seconds
-
-
-def _make(stages: Mapping[str, Mapping[str, Any]]) -> list[Stage]:
-    return [make_stage(name, told) for name, told in stages.items()]
-
-
-def _backbone(name: str) -> type[Backbone]:
-    cls = BACKBONES.get(name)
-    assert issubclass(cls, Backbone)
-    return cls
 
 
 def _compact(scores: dict[str, Any]) -> dict[str, Any]:

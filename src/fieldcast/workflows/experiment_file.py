@@ -181,24 +181,26 @@ def _arms(path: str | Path, table: Mapping[str, Any], dataset: str, backbone: st
     chosen = {}
     for name, told in table["arms"].items():
         arm = told or {}
-        if not isinstance(arm, dict):
-            raise FieldcastError(f"{path} gives the arm '{name}' {told!r}: give a table of {', '.join(_ARM)}.")
-        tables = all(isinstance(arm.get(part, {}), dict) for part in ("stages", "training"))
-        tables = tables and all(isinstance(each or {}, dict) for each in arm.get("stages", {}).values())
-        tables = tables and all(isinstance(arm.get(part, []), list) for part in ("backbones", "datasets"))
-        if set(arm) - set(_ARM) or not tables:
+        if not isinstance(arm, dict) or set(arm) - set(_ARM) or not _are_kinds_of_an_arm(arm):
             raise FieldcastError(f"{path} gives the arm '{name}' {told!r}: give a table of {', '.join(_ARM)}.")
         stages = {stage: settings or {} for stage, settings in arm.get("stages", {}).items()}
+        mode = arm.get("mode", "joint")
         # Codes alone would not move: while an adapter is at its start nothing of theirs reaches the forecast.
-        if arm.get("mode", "joint") not in ("joint", "finetune") or (
-            arm.get("mode", "joint") != "joint" and not stages
-        ):
+        if mode not in ("joint", "finetune") or (mode != "joint" and not stages):
             raise FieldcastError(
-                f"{path}: the arm '{name}' has no mode '{arm['mode']}': choose joint or finetune, with stages."
+                f"{path}: the arm '{name}' has no mode '{mode}': choose joint or finetune, with stages."
             )
         if backbone in arm.get("backbones", [backbone]) and dataset in arm.get("datasets", [dataset]):
             chosen[name] = {**arm, "stages": stages}
     return chosen
+
+
+def _are_kinds_of_an_arm(arm: Mapping[str, Any]) -> bool:
+    tables = [arm.get("stages", {}), arm.get("training", {})]
+    if not all(isinstance(each, dict) for each in tables):
+        return False
+    told = all(isinstance(each or {}, dict) for each in tables[0].values())
+    return told and all(isinstance(arm.get(part, []), list) for part in ("backbones", "datasets"))
 
 
 def _are_seeds(value: Any) -> bool:

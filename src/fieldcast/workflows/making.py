@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from fieldcast.core.stage import AfterStage, Stage
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster, create, freeze, load, make_stage, save, save_adapter
+from fieldcast.forecaster.adapters import Mode
 from fieldcast.workflows.options import RunOptions
 
 Make = Callable[[int], Forecaster]
 Keep = Callable[..., Path]
+Stages = Mapping[str, Mapping[str, Any]]
 
 
 def ways(options: RunOptions, windows: Windows) -> tuple[Make, Keep]:
@@ -33,20 +35,24 @@ def ways(options: RunOptions, windows: Windows) -> tuple[Make, Keep]:
 
 
 def _new(options: RunOptions, windows: Windows, seed: int) -> Forecaster:
-    return create(options.backbone, windows, _stages(options), seed=seed, **options.hyper)
+    return create(options.backbone, windows, make_stages(options.stages), seed=seed, **options.hyper)
 
 
 def _on_base(options: RunOptions, base: Path, seed: int) -> Forecaster:
-    """The base's forecaster of a seed with new stages behind its head, and all frozen that the mode does not train."""
-    forecaster = load(base / f"seed{seed}")
+    return put_on(load(base / f"seed{seed}"), options.stages, options.mode, seed)
+
+
+def put_on(base: Forecaster, stages: Stages, mode: Mode, seed: int) -> Forecaster:
+    """The base with new stages behind its head, as adapters, and all frozen that the mode does not train."""
     with seeded(seed):
-        for name, stage in zip(options.stages, _stages(options), strict=True):
+        for name, stage in zip(stages, make_stages(stages), strict=True):
             if not isinstance(stage, AfterStage):
                 raise FieldcastError(f"'{name}' does not stand behind the head: train it with its backbone instead.")
-            forecaster.attach(stage, name)
-    freeze(forecaster, options.mode)
-    return forecaster
+            base.attach(stage, name)
+    freeze(base, mode)
+    return base
 
 
-def _stages(options: RunOptions) -> list[Stage]:
-    return [make_stage(name, told) for name, told in options.stages.items()]
+def make_stages(stages: Stages) -> list[Stage]:
+    """Stages from their names and settings."""
+    return [make_stage(name, told) for name, told in stages.items()]

@@ -61,7 +61,8 @@ def run(
         windows = options.windows.windows(readings, beside=options.readings.data)
     usual, keep = ways(options, windows)
     make = make or usual
-    make(options.seeds[0])
+    # A solved model has no draw to repeat.
+    seeds = options.seeds if _trains(make(options.seeds[0])) else options.seeds[:1]
     before, now = run_hash(folder), windows.readings.hash
     processes.wait()  # all have looked at the folder as it was
     if not begun and processes.first():  # only now: a mistake in the settings leaves nothing behind
@@ -76,7 +77,7 @@ def run(
     say(f"{windows.readings!r}\n{windows!r}")
     try:
         entry, best = train_entry(
-            options.name, make, options.training, options.seeds, windows, folder, resume, progress, say, keep
+            options.name, make, options.training, seeds, windows, folder, resume, progress, say, keep
         )
     except FieldcastError:
         if processes.first() and {each.name for each in folder.iterdir()} == {CONFIG, RUN}:  # before the first epoch
@@ -175,8 +176,6 @@ def train_entry(
     """Train and score a model once a seed, in ``folder/seed<k>``; returns its entry and the best seed's folder."""
     from fieldcast.training.fitting import fit  # Lightning takes seconds to import: only where it is needed
 
-    trainable = _trains(make(seeds[0]))
-    seeds = seeds if trainable else seeds[:1]  # a solved model has no draw to repeat
     scored, seconds, selection = [], 0.0, {}
     forecaster: Forecaster | None = None
     for seed in seeds:
@@ -220,7 +219,7 @@ def train_entry(
         seconds += record["seconds"]
         selection[place.name] = record["selection"] or 0.0
     assert forecaster is not None
-    kind = "trained" if trainable else "baseline"
+    kind = "trained" if _trains(forecaster) else "baseline"
     entry = Entry(name, kind, count_parameters(forecaster), list(seeds), scored, seconds / len(seeds))
     return entry, min(selection, key=lambda name: selection[name])
 
@@ -269,7 +268,7 @@ def score_baselines(
 def check_baselines(names: Iterable[str]) -> None:
     """Refuse a baseline that does not exist or has to be trained."""
     for name in names:
-        if _backbone(name).trainable:
+        if backbone_class(name).trainable:
             raise FieldcastError(f"the baseline '{name}' has to be trained: train it as a run of its own and compare.")
 
 
@@ -279,7 +278,8 @@ def count_parameters(forecaster: Forecaster) -> int:
     return parameters or sum(each.numel() for each in forecaster.state_dict().values())
 
 
-def _backbone(name: str) -> type[Backbone]:
+def backbone_class(name: str) -> type[Backbone]:
+    """The backbone of a name."""
     cls = BACKBONES.get(name)
     assert issubclass(cls, Backbone)
     return cls
