@@ -90,6 +90,20 @@ def test_adapt_tunes_a_run(place: Path, tmp_path: Path) -> None:
     assert ran.code == 0 and ran.err == ""
     assert [model["name"] for model in json.loads(ran.out)["models"]][:2] == ["stid + st_lora", "stid"]
     assert (tmp_path / "lora" / "adapter_model.safetensors").exists()
+    trained = yaml.safe_load((place / "run" / "config.yaml").read_text())
+    ran = fieldcast("adapt", "--quiet", "--st-lora.rank", 2, "--out", tmp_path / "last", place / "run")
+    tuned = yaml.safe_load((tmp_path / "last" / "config.yaml").read_text())
+    assert ran.code == 0 and tuned["max_epochs"] == trained["max_epochs"] == 1, "the run may stand last"
+    (tmp_path / "last" / "seed1" / "training.json").unlink()
+    ran = fieldcast("train", "--resume", "--quiet", "--out", tmp_path / "last")
+    assert ran.code == 0 and (tmp_path / "last" / "seed1" / "training.json").exists(), ran.err
+    assert "leave --backbone out" in refused(
+        "train", "--config", tmp_path / "last" / "config.yaml", "--backbone", "lstm", "--out", tmp_path / "x"
+    )
+    assert "goes with --new-sensors" in refused("adapt", place / "run", "--graph", "nearest:2", "--out", tmp_path / "x")
+    assert "leave --method, --mode and settings of it out" in refused(
+        "adapt", place / "run", "--new-sensors", "x.csv", "--st-lora.rank", 1, "--out", tmp_path / "x"
+    )
     shown = fieldcast("adapt", "--help")
     assert "--st-lora.node-mode" in shown.out and "finetune" in shown.out
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from fieldcast.core.seeding import seeded
 from fieldcast.data.files import SUMS
@@ -124,14 +124,36 @@ def test_what_is_damaged_is_told(tmp_path: Path) -> None:
     settings["fieldcast"]["hyper"]["rank"] = "many"
     (folder / CONFIG).write_text(json.dumps(settings))
     checks.refused(load_adapter, base, folder, match="takes no rank 'many'")
-    settings["fieldcast"]["hyper"]["rank"] = 2
+    settings["fieldcast"]["hyper"] |= {"rank": 2, "hidden": 10**12}
+    (folder / CONFIG).write_text(json.dumps(settings))
+    checks.refused(load_adapter, base, folder, match="do not fit its settings|do not fit together")
+    for hyper in ([1], "rank", 7):
+        (folder / CONFIG).write_text(json.dumps(settings | {"fieldcast": settings["fieldcast"] | {"hyper": hyper}}))
+        checks.refused(load_adapter, base, folder, match="do not fit")
+    settings["fieldcast"]["hyper"]["hidden"] = 12
     (folder / CONFIG).write_text(json.dumps(settings))
     data = (folder / WEIGHTS).read_bytes()
     (folder / WEIGHTS).write_bytes(data[:-10])
     checks.refused(load_adapter, base, folder, match="absent or damaged")
+    state = load_file(folder / WEIGHTS) if (folder / WEIGHTS).write_bytes(data) else {}
+    save_file({name: tensor + 1 for name, tensor in state.items()}, folder / WEIGHTS)
+    checks.refused(load_adapter, base, folder, match="its SHA-256 differs")
     assert not base.adapters
     (folder / WEIGHTS).write_bytes(data)
     load_adapter(base, folder)
+
+
+def test_numbers_that_are_not_finite_are_told(tmp_path: Path) -> None:
+    forecaster = adapted()
+    with torch.no_grad():
+        forecaster.after[0].lora_E[0, 1, 0] = float("nan")  # type: ignore[index]
+    folder = save_adapter(forecaster, tmp_path / "a")
+    checks.refused(load_adapter, SUBJECT.build(), folder, match=r"lora_E.* that are not finite")
+
+
+def test_it_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    base = save(SUBJECT.build(), tmp_path / "base")
+    checks.refused(save_adapter, adapted(), base, match="a folder of its own")
 
 
 def test_its_folder_predicts_with_the_base_beside_it(tmp_path: Path) -> None:
@@ -155,6 +177,7 @@ def test_a_forecaster_with_its_adapter_is_saved_whole(tmp_path: Path) -> None:
     forecaster, batch = adapted(injection="both"), SUBJECT.batch()
     whole = load(save(forecaster, tmp_path / "whole"))
     assert torch.equal(whole.forecast(batch), forecaster.forecast(batch))
+    assert not whole.adapters, "it is a stage of the whole now"
     with forecaster.adapted_by():
         checks.refused(save, forecaster, tmp_path / "b", match="switched off")
 

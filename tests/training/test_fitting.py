@@ -14,15 +14,16 @@ import pytest
 import torch
 
 from fieldcast.core.context import Batch
+from fieldcast.core.seeding import seeded
 from fieldcast.core.task import Forecasting
 from fieldcast.data.loader import WindowLoader
 from fieldcast.data.readings import Readings
 from fieldcast.data.windows import Windows
 from fieldcast.errors import Diverged, FieldcastError
-from fieldcast.forecaster import Forecaster, create
+from fieldcast.forecaster import Forecaster, create, make_stage
 from fieldcast.training.fitting import CHECKPOINT, fit
 from tests.tiny import tiny_readings, tiny_values, tiny_windows
-from tests.training.common import RUN, Curious, at_moment, same_bits, state, train, windows
+from tests.training.common import RUN, Curious, at_moment, same_bits, state, train, windows, without_seconds
 
 PLAIN = dataclasses.replace(RUN, schedule="constant")
 
@@ -277,3 +278,43 @@ def test_patience_waits_for_the_curriculum(monkeypatch: pytest.MonkeyPatch) -> N
     scores = iter([{"selection": float(score)} for score in range(20)])
     history = fit(create("stid", data, seed=0), data, dataclasses.replace(options, curriculum=0))
     assert [row["epoch"] for row in history.rows][-1] == 2
+
+
+# Tuning what was trained before
+
+WORSE = dataclasses.replace(RUN, learning_rate=5.0, clip_norm=0.0, schedule="constant")
+
+
+def test_what_was_trained_before_is_not_made_worse() -> None:
+    forecaster, data = train(None)[0], windows()
+    before = state(forecaster)
+    history = fit(forecaster, data, WORSE, tune=True)
+    assert history.best_epoch == -1 and history.best_score == history.start_score
+    assert all(row["selection"] > history.best_score for row in history.rows)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in forecaster.state_dict().items())
+    assert fit(forecaster, data, WORSE).best_epoch >= 0, "without tune the best epoch is kept, however bad"
+
+
+def test_the_score_of_the_start_is_that_of_the_epoch_that_it_comes_from() -> None:
+    forecaster, first = train(None)
+    history = fit(forecaster, windows(), RUN, seed=1, tune=True)
+    assert history.start_score == pytest.approx(first.best_score, rel=1e-12)
+    assert history.best_score <= history.start_score
+
+
+def test_the_look_at_the_start_changes_no_bit_of_training() -> None:
+    looked, alone = train(None, tune=True), train(None)
+    assert without_seconds(looked[1].rows) == without_seconds(alone[1].rows)
+    assert same_bits(looked[0], alone[0])
+
+
+def test_a_solved_backbone_is_not_solved_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = windows()
+    forecaster = create("ridge_var", data, seed=0)
+    fit(forecaster, data)
+    before = state(forecaster)
+    with seeded(0):
+        forecaster.attach(make_stage("st_lora", {"rank": 1}), "x")  # type: ignore[arg-type]
+    monkeypatch.setattr(type(forecaster.backbone), "fit_closed_form", lambda *_: pytest.fail("solved again"))
+    fit(forecaster, data, RUN, tune=True)
+    assert all(torch.equal(forecaster.state_dict()[name], tensor) for name, tensor in before.items())

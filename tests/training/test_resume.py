@@ -157,3 +157,19 @@ def test_training_leaves_the_generator_of_the_caller_alone() -> None:
     before = torch.get_rng_state()
     train(None, dataclasses.replace(RUN, max_epochs=1))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("moment", ["step:3", "after_save:1"])
+def test_what_stood_before_the_first_step_is_resumed_too(moment: str, tmp_path: Path) -> None:
+    worse = dataclasses.replace(RUN, learning_rate=5.0, clip_norm=0.0, schedule="constant")
+    forecaster, history = train(None, worse, tune=True)
+    assert history.best_epoch == -1
+    copy = tmp_path / "copy"
+    undo = at_moment(moment, lambda: shutil.copytree(tmp_path / "run", copy))  # type: ignore[arg-type,return-value]
+    try:
+        train(tmp_path / "run", worse, tune=True)
+    finally:
+        undo()
+    again, rows = train(copy, worse, resume=True, tune=True)
+    assert (rows.best_epoch, rows.start_score) == (-1, history.start_score)
+    assert same_bits(again, forecaster)

@@ -118,6 +118,15 @@ def test_the_command_under_torchrun(tmp_path: Path) -> None:
     assert [each.returncode for each in evaluated] == [0, 0]
     found = [numbers(json.loads(each.stdout)["models"][1]["summary"]) for each in evaluated]
     np.testing.assert_allclose(found[1], found[0], rtol=1e-10)
+    words = ("-m", "fieldcast.cli", "adapt", "run", "--st-lora.rank", "1", "--learning-rate", "0.001", "--out")
+    tuned = [python(*launcher, *words, out, folder=tmp_path) for launcher, out in ((TORCHRUN, "two"), ((), "one"))]
+    assert [each.returncode for each in tuned] == [0, 0], tuned[0].stderr[-3000:]
+    adapters = [load_file(tmp_path / out / "adapter_model.safetensors") for out in ("two", "one")]
+    assert adapters[0].keys() == adapters[1].keys()
+    boards = [json.loads((tmp_path / out / "scores.json").read_text())["models"] for out in ("two", "one")]
+    assert [model["name"] for model in boards[0]] == ["stid + st_lora", "stid", "last_value"]
+    np.testing.assert_allclose(numbers(boards[0][1]["summary"]), numbers(boards[1][1]["summary"]), rtol=1e-10)
+    np.testing.assert_allclose(numbers(boards[0][0]["summary"]), numbers(boards[1][0]["summary"]), rtol=0.05)
     odd = python(*command, "odd", "--batch-size", "15", folder=tmp_path)
     assert odd.returncode != 0 and "cannot be shared evenly by 2 processes" in odd.stderr
 

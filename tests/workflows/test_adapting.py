@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -16,12 +16,14 @@ from fieldcast.data.files import sha256
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import load
 from fieldcast.forecaster.adapters import CONFIG, WEIGHTS
+from fieldcast.training.module import TrainingModule
 from fieldcast.workflows.adapting import adapt, adapt_to_new_sensors
 from fieldcast.workflows.comparing import compare
 from fieldcast.workflows.evaluating import evaluate_run, read_run
-from fieldcast.workflows.options import WindowOptions
+from fieldcast.workflows.options import ReadingsOptions, WindowOptions
 from fieldcast.workflows.running import run
 from tests.contracts import toys
+from tests.tiny import tiny_values
 from tests.workflows.common import TRAINING, tiny_run
 
 assert toys  # importing it registers the toys
@@ -79,14 +81,54 @@ def test_it_is_a_run_like_any_other(runs: tuple[Path, dict[str, Any], dict[str, 
     assert read_run(place / "lora").stages == SETTINGS
 
 
-def test_an_interrupted_one_goes_on(runs: tuple[Path, dict[str, Any], dict[str, str]]) -> None:
+def test_an_interrupted_one_goes_on(
+    runs: tuple[Path, dict[str, Any], dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped between two checkpoints of its second seed, it ends with the same bits: its folder says what it is."""
     place, board, _ = runs
     again = place / "again"  # beside the base
-    shutil.copytree(place / "lora", again)
-    (again / "seed1" / "training.json").unlink()
-    (again / "scores.json").unlink()
-    resumed = adapt(place / "base", SETTINGS, again, resume=True)
+    steps = []
+
+    def stopped(self: TrainingModule, *words: Any) -> Any:
+        steps.append(1)
+        if len(steps) == 7:
+            raise KeyboardInterrupt
+        return step(self, *words)
+
+    step = TrainingModule.training_step
+    monkeypatch.setattr(TrainingModule, "training_step", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        adapt(place / "base", SETTINGS, again)
+    assert (again / "seed0" / "training.json").exists() and (again / "seed1" / "last.ckpt").exists()
+    assert not (again / "seed1" / WEIGHTS).exists()
+    monkeypatch.undo()
+    resumed = run(read_run(again), again, resume=True)
     assert resumed["models"][0]["summary"] == board["models"][0]["summary"]
+    assert sha256(again / "seed1" / WEIGHTS) == sha256(place / "lora" / "seed1" / WEIGHTS)
+
+
+def test_an_adapter_no_better_than_its_base_changes_nothing(
+    runs: tuple[Path, dict[str, Any], dict[str, str]], tmp_path: Path
+) -> None:
+    place, worse = runs[0], dataclasses.replace(TRAINING, clip_norm=0.0)
+    said: list[str] = []
+    settings = {"st_lora": {"rank": 2, "learning_rate": 0.5}}
+    board = adapt(place / "base", settings, tmp_path / "worse", training=worse, say=said.append)
+    adapted, base = board["models"][:2]
+    assert adapted["summary"] == base["summary"]
+    assert any("none better than the start, kept" in line for line in said)
+    record = json.loads((tmp_path / "worse" / "seed0" / "training.json").read_text())
+    assert record["selection"] == record["selection_before"] and record["best_epoch"] == -1
+
+
+def test_readings_that_changed_are_refused(tmp_path: Path) -> None:
+    run(tiny_run(tmp_path, seeds=(0,)), tmp_path / "base")
+    table = pd.read_csv(tmp_path / "tiny.csv")
+    table["s0"] += 1
+    table.to_csv(tmp_path / "tiny.csv", index=False)
+    with pytest.raises(FieldcastError, match=r"no longer those that .* was trained on"):
+        adapt(tmp_path / "base", SETTINGS, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_modes(runs: tuple[Path, dict[str, Any], dict[str, str]], tmp_path: Path) -> None:
@@ -127,6 +169,13 @@ def test_a_run_with_stages_from_the_start(tmp_path: Path) -> None:
     assert load(tmp_path / "joint").after[0].rank == 2
     adapt(tmp_path / "joint", {"st_lora": {"rank": 1}}, tmp_path / "more")
     assert len(load(tmp_path / "more").after) == 2
+    again = adapt(tmp_path / "joint", {"st_lora": {"rank": 1}}, tmp_path / "whole", mode="joint")
+    assert [model["name"] for model in again["models"][:2]] == ["stid + st_lora + st_lora", "stid + st_lora"]
+    third = adapt(tmp_path / "whole", {"st_lora": {"rank": 1}}, tmp_path / "third")
+    assert third["models"][0]["name"] == "stid + st_lora + st_lora + st_lora"
+    assert len(load(tmp_path / "third").after) == 3
+    before = load(tmp_path / "whole").after[1].state_dict()
+    assert all(torch.equal(each, load(tmp_path / "third").after[1].state_dict()[name]) for name, each in before.items())
 
 
 def test_new_sensors_get_codes_of_their_own(runs: tuple[Path, dict[str, Any], dict[str, str]], tmp_path: Path) -> None:
@@ -147,6 +196,13 @@ def test_new_sensors_get_codes_of_their_own(runs: tuple[Path, dict[str, Any], di
     assert torch.allclose(embedding[3], old.pop("backbone.node_embedding").mean(dim=0))
     assert all(torch.equal(tensor, old[name]) for name, tensor in grown.items())
     assert evaluate_run(tmp_path / "grown")["models"][0]["summary"] == board["models"][0]["summary"]
+    grown_again = read_run(tmp_path / "grown")
+    assert (grown_again.mode, grown_again.base, board["models"][0]["name"]) == (
+        "codes", str(place / "lora"), "stid + st_lora",
+    )  # fmt: skip
+    (tmp_path / "grown" / "seed1" / "training.json").unlink()
+    resumed = run(grown_again, tmp_path / "grown", resume=True)
+    assert resumed["models"][0]["summary"] == board["models"][0]["summary"], "its folder says what it is"
 
 
 def test_new_sensors_that_are_none(runs: tuple[Path, dict[str, Any], dict[str, str]], tmp_path: Path) -> None:
@@ -178,3 +234,42 @@ def test_new_sensors_take_the_graph_of_their_data(tmp_path: Path) -> None:
     graph = load(tmp_path / "grown").graph
     assert graph is not None and graph.nodes == 4
     assert 2 in graph.adjacency().toarray()[3].nonzero()[0], "the new one is most alike to s2, which stays third"
+
+
+def test_new_sensors_are_not_left_without_edges(tmp_path: Path) -> None:
+    """The base found its graph beside its data; where the new data have none, it has to be given."""
+    np.savez(tmp_path / "graph.npz", edge_index=np.array([[0, 1, 2], [1, 2, 0]]), edge_weight=np.ones(3, np.float32))
+    options = tiny_run(
+        tmp_path, backbone="gcn_gru", hyper={"width": 4}, seeds=(0,), stages={"st_lora": {"rank": 1}}
+    )  # fmt: skip
+    run(options, tmp_path / "run")
+    (tmp_path / "new").mkdir()
+    table = pd.read_csv(tmp_path / "tiny.csv").assign(new=lambda rows: 3 * rows["s2"] - 20)
+    table.to_csv(tmp_path / "new" / "more.csv", index=False)
+    with pytest.raises(FieldcastError, match="new sensors would have no edges"):
+        adapt_to_new_sensors(tmp_path / "run", tmp_path / "new" / "more.csv", tmp_path / "grown")
+    assert not (tmp_path / "grown").exists()
+    adapt_to_new_sensors(
+        tmp_path / "run", tmp_path / "new" / "more.csv", tmp_path / "grown", graph="correlation:1", training=TRAINING
+    )
+    graph = load(tmp_path / "grown").graph
+    assert graph is not None and graph.nodes == 4 and 2 in graph.adjacency().toarray()[3].nonzero()[0]
+
+
+def test_new_sensors_have_their_places(tmp_path: Path) -> None:
+    def dataset(nodes: int) -> Path:
+        folder = tmp_path / f"of{nodes}"
+        folder.mkdir()
+        np.savez(
+            folder / "data.npz", values=tiny_values(24 * 14, nodes), channels=np.array(["c0"]),
+            timestamps=np.datetime64("2024-01-01", "s") + np.arange(24 * 14) * np.timedelta64(3600, "s"),
+            node_ids=np.array([f"n{i}" for i in range(nodes)]), coords=np.arange(2.0 * nodes).reshape(nodes, 2),
+        )  # fmt: skip
+        return folder
+
+    options = tiny_run(tmp_path, readings=ReadingsOptions(str(dataset(3))), seeds=(0,), stages={"st_lora": {"rank": 1}})
+    run(options, tmp_path / "run")
+    adapt_to_new_sensors(tmp_path / "run", dataset(4), tmp_path / "grown", training=TRAINING)
+    board = evaluate_run(tmp_path / "grown", out=tmp_path / "evaluated")
+    assert np.array_equal(board["coordinates"], np.arange(8.0).reshape(4, 2))
+    assert board["coordinates"] == json.loads((tmp_path / "evaluated" / "scores.json").read_text())["coordinates"]

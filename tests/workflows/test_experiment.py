@@ -14,6 +14,7 @@ from fieldcast.training import fitting
 from fieldcast.workflows import experiment
 from fieldcast.workflows.experiment import lines_of, read_lines, run_experiment
 from fieldcast.workflows.experiment_file import read_experiment
+from fieldcast.workflows.tables import as_markdown, summary_markdown
 from tests.tiny import write_csv
 
 TABLE: dict[str, Any] = {
@@ -269,6 +270,8 @@ def test_arms_stand_beside_each_backbone(place: Path) -> None:
         ("last_value", ""), ("stid", "base"), ("stid", "default"), ("stid", "finetune"), ("lstm", "base"),
         ("lstm", "default"), ("lstm", "finetune"), ("lstm", "lite"),
     ]  # fmt: skip
+    (lite,) = [job for job in jobs if job.arm == "lite" and job.seed == 0]
+    assert lite.training["schedule"] == "step" and lite.training["batch_size"] == 64, "the stage's recipe trains too"
     assert len({job.key for job in jobs}) == len(jobs)
     plain = read_experiment(arms(place, arms={"base": {}})).jobs
     assert {job.key for job in plain} < {job.key for job in jobs}, "an arm without stages is the backbone's own run"
@@ -299,12 +302,29 @@ def test_an_arm_is_tuned_on_the_base_that_was_kept(place: Path, monkeypatch: pyt
 def test_lines_of_the_same_settings_are_taken_from_other_files(place: Path) -> None:
     path = arms(place, name="first", arms={"base": {}}, backbones={"stid": {"width": 4}})
     first = run_experiment(path, place / "results", place / "data", progress=False)
-    both = arms(place, paired_with=["results/first.jsonl"], backbones={"stid": {"width": 4}})
+    tuned = {"base": {}, "default": ARMS["arms"]["default"]}
+    both = arms(place, paired_with=["results/first.jsonl"], arms=tuned, backbones={"stid": {"width": 4}})
     out = run_experiment(both, place / "results", place / "data", progress=False, arms=["default"])
     assert [line["stages"] for line in read_lines(out)] == [{"st_lora": {"rank": 2}}] * 2
     found = lines_of(read_experiment(both), out)
-    assert [line["arm"] for line in found] == ["", "base", "base", "default", "default"]
+    assert [line["arm"] for line in found] == ["", "", "", "default", "default"]
     assert len(read_lines(first)) == 3
+
+
+def test_arms_of_a_solved_backbone(place: Path) -> None:
+    """It is solved once for all seeds, and each seed of an arm stands against it."""
+    tuned = {"stages": {"st_lora": {"rank": 1}}}
+    chosen = {"base": {}, "default": tuned, "finetune": {**tuned, "mode": "finetune"}}
+    path = arms(place, arms=chosen, backbones={"ridge_var": {}}, baselines=[])
+    out = run_experiment(path, place / "results", place / "data", progress=False, keep=place / "kept")
+    found = lines_of(read_experiment(path), out)
+    assert [(line["arm"], line["seed"]) for line in found] == [
+        ("", 0), ("default", 0), ("default", 1), ("finetune", 0), ("finetune", 1),
+    ]  # fmt: skip
+    assert {line["base_parameters"] for line in found} == {0}
+    table = summary_markdown(read_experiment(path), found)
+    assert "ridge_var" in table and "finetune" in table and table.count("%") == 2
+    assert "ridge_var + default" in as_markdown(read_experiment(path), found)
 
 
 @pytest.mark.parametrize(
@@ -316,6 +336,8 @@ def test_lines_of_the_same_settings_are_taken_from_other_files(place: Path) -> N
         ({"mode": "finetune"}, "no mode 'finetune'"),
         ({"stages": {"st_lro": {}}}, "no stage 'st_lro'"),
         ({"stages": {"st_lora": {"rank": "x"}}}, "takes no rank 'x'"),
+        ({"stages": {"st_lora": {}}, "backbones": ["stidd"]}, r"is for 'stidd' \(did you mean 'stid'"),
+        ({"stages": {"st_lora": {}}, "datasets": ["b.csv"]}, "is for 'b.csv'.* none of its datasets"),
     ],
 )
 def test_an_arm_that_cannot_be_is_refused_before_the_first_run(place: Path, arm: dict[str, Any], said: str) -> None:

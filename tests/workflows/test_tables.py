@@ -157,7 +157,8 @@ def test_arms_are_compared_with_their_own_base(tmp_path: Path) -> None:
         "name": "arms", "seeds": [0, 1], "datasets": [{"name": "a.csv"}], "windows": {"lookback": 4, "horizon": 3},
         "training": {"max_epochs": 1, "batch_size": 128, "accelerator": "cpu"},
         "backbones": {"stid": {"width": 4}, "lstm": {"width": 4}}, "baselines": ["last_value"],
-        "arms": {"base": {}} | {n: {"stages": {"st_lora": {"rank": r}}} for n, r in (("mine", 2), ("other", 1))},
+        "arms": {"base": {}} | {n: {"stages": {"st_lora": {"rank": r}}} for n, r in (("mine", 2), ("other", 1))}
+        | {"longer": {"training": {"max_epochs": 2}}},
     }  # fmt: skip
     path = tmp_path / "arms.yaml"
     path.write_text(yaml.safe_dump(table, sort_keys=False))
@@ -166,7 +167,7 @@ def test_arms_are_compared_with_their_own_base(tmp_path: Path) -> None:
     found = lines_of(experiment, out)
     text, summary = as_markdown(experiment, found), summary_markdown(experiment, found).splitlines()
     titles = [cell.strip() for cell in summary[0].split("|")[1:-1]]
-    assert titles == ["dataset", "backbone", "MAE of the base", "mine", "other"]
+    assert titles == ["dataset", "backbone", "MAE of the base", "mine", "other", "longer"]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in summary[2:]]
     assert [row[:2] for row in rows] == [["a.csv", "stid"], ["a.csv", "lstm"]]
 
@@ -175,10 +176,15 @@ def test_arms_are_compared_with_their_own_base(tmp_path: Path) -> None:
         return sum(line["scores"]["channels"]["value"]["pooled"]["mae"] for line in mine) / len(mine)
 
     for row in rows:
-        for arm, cell in zip(("mine", "other"), row[3:], strict=True):
-            change = 100 * (pooled(row[1], arm) / pooled(row[1], "base") - 1)
+        for arm, cell in zip(("mine", "other", "longer"), row[3:], strict=True):
+            change = 100 * (pooled(row[1], arm) / pooled(row[1], "") - 1)
             assert abs(float(cell.strip("*").removesuffix(" %")) - change) < 0.06
-    assert "stid + mine" in text and "lstm + other" in text and "difference to its base" in text
+    assert (
+        "stid + longer" in text
+        and "stid + mine" in text
+        and "lstm + other" in text
+        and "difference to its base" in text
+    )
     stid = next(line for line in found if line["backbone"] == "stid" and line["arm"] == "mine")
     more = 100 * (stid["parameters"] / stid["base_parameters"] - 1)
     assert f"| {more:.2f} %" in " ".join(text.split())

@@ -18,13 +18,14 @@ def run(argv: Sequence[str]) -> None:
     from fieldcast.core.registry import BACKBONES, STAGES
     from fieldcast.training import TrainingOptions
     from fieldcast.workflows.board import CONFIG, board_table
-    from fieldcast.workflows.options import BASELINES, ReadingsOptions, RunOptions, WindowOptions
+    from fieldcast.workflows.options import BASELINES, TUNED, ReadingsOptions, RunOptions, WindowOptions
     from fieldcast.workflows.running import run as run_workflow
 
     files, argv = take(argv, "config")
     if not files and "--resume" in argv:  # the run itself says what it is
         files = [str(Path(out) / CONFIG) for out in take(argv, "out")[0][-1:] if (Path(out) / CONFIG).exists()]
     config = read_config(files[-1]) if files else {}
+    tuned = {name: config.pop(name) for name in TUNED if name in config}  # a run on another, as adapt writes it
     names, argv = take(argv, "backbone")
     model = config.pop("backbone", {})
     if isinstance(model, str):
@@ -33,6 +34,10 @@ def run(argv: Sequence[str]) -> None:
         raise FieldcastError("'backbone' in the configuration is neither a name nor settings: write 'backbone: stid'.")
     named = str(model.pop("name", None) or "stid")
     chosen = names[-1] if names else named
+    if tuned and chosen != named:
+        raise FieldcastError(
+            f"{files[-1]} is of a run on {tuned.get('base')}, which has a {named}: leave --backbone out."
+        )
     if chosen != named:
         model = {}  # the file's settings are those of another backbone
     backbone = BACKBONES.get(chosen)
@@ -70,7 +75,7 @@ def run(argv: Sequence[str]) -> None:
     if values["out"] is None:
         raise FieldcastError("--out is needed: the folder of the run, such as --out runs/a.")
     output = Output(values["quiet"], values["json"])
-    told = {"stages": stages.of(values)}
+    told = {"stages": stages.of(values), **tuned}
     told |= {name: value for name, value in values.items() if name not in _NOT_SETTINGS}
     settings = RunOptions.from_json({**told, "backbone": {"name": chosen, **(values.get("backbone") or {})}})
     board = run_workflow(settings, values["out"], resume=values["resume"], progress=output.progress, say=output.say)

@@ -47,10 +47,13 @@ class Form:
         """Positions among the channels of those known ahead."""
         return np.array([self.channels.index(name) for name in self.future], dtype=np.int64)
 
-    def renode(self, index: np.ndarray, names: Sequence[str] | None = None) -> Form:
+    def renode(
+        self, index: np.ndarray, names: Sequence[str] | None = None, coordinates: np.ndarray | None = None
+    ) -> Form:
         """The form of other nodes: ``index`` int64 [new N] points to present ones, each -1 is a new one.
 
-        ``names`` holds one name for each new node, in their order.
+        ``names`` holds one name for each new node, in their order; ``coordinates`` float64 [new N, 2] are those of all,
+        without which a new node has none (NaN).
         """
         count = int((index < 0).sum())
         given = [f"new{j}" for j in range(count)] if names is None else [str(name) for name in names]
@@ -60,9 +63,10 @@ class Form:
         nodes = tuple(self.nodes[i] if i >= 0 else next(upcoming) for i in index)
         if len(set(nodes)) < len(nodes):
             raise FieldcastError(f"a new node has the name of another ({', '.join(given)}): give names of their own.")
-        coordinates = self.coordinates
-        if coordinates is not None:
-            coordinates = np.where(index[:, None] >= 0, coordinates[index], np.nan)
+        if coordinates is None and self.coordinates is not None:
+            coordinates = np.where(index[:, None] >= 0, self.coordinates[index], np.nan)
+        if coordinates is not None and coordinates.shape != (len(nodes), 2):
+            raise FieldcastError(f"{len(nodes)} nodes need coordinates [{len(nodes)}, 2], not {coordinates.shape}.")
         return replace(self, nodes=nodes, scaler=self.scaler.nodes(index), coordinates=coordinates, grid=None)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """The forecaster: the model with its units, its saved folder, its forecasts."""
 
 from fieldcast.forecaster.adapters import freeze, load_adapter, save_adapter
+from fieldcast.forecaster.construction import make_stage
 from fieldcast.forecaster.exporting import export
 from fieldcast.forecaster.folder import load, save
-from fieldcast.forecaster.model import Forecaster, create, make_stage
+from fieldcast.forecaster.model import Forecaster, create
 from fieldcast.forecaster.predicting import predict
 
 __all__ = [

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -19,7 +20,8 @@ from fieldcast.core.stage import AfterStage
 from fieldcast.data.files import write_atomically
 from fieldcast.data.plain import Unreadable, read_plain
 from fieldcast.errors import FieldcastError
-from fieldcast.forecaster.model import Forecaster, make_stage
+from fieldcast.forecaster.construction import make_stage
+from fieldcast.forecaster.model import Forecaster
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -57,7 +59,7 @@ def fingerprint(forecaster: Forecaster) -> str:
     apart = tuple(f"after.{i}." for i, stage in enumerate(forecaster.after) if stage.adapter is not None)
     state = forecaster.state_dict()
     own = {name: tensor for name, tensor in state.items() if not apart or not name.startswith(apart)}
-    return hashlib.sha256(safetensors.torch.save(storable(own))).hexdigest()
+    return _sha256(safetensors.torch.save(storable(own)))
 
 
 def save_adapter(
@@ -70,8 +72,12 @@ def save_adapter(
     """
     stage = _chosen(forecaster, name)
     folder = Path(folder)
+    if (folder / "config.json").exists():
+        raise FieldcastError(f"{folder} holds a whole forecaster: give the adapter a folder of its own.")
     folder.mkdir(parents=True, exist_ok=True)
     form = forecaster.form
+    names = stage.peft_names()
+    state = storable({names[key]: tensor for key, tensor in stage.state_dict().items()})
     settings = {
         "peft_type": stage.peft_type,
         "base_model_name_or_path": None if base is None else Path(os.path.relpath(base, folder)).as_posix(),
@@ -80,13 +86,12 @@ def save_adapter(
             "stage": STAGES.name_of(type(stage)), "hyper": stage.hyper, "num_nodes": len(form.nodes),
             "node_ids_sha256": _nodes_hash(forecaster), "base_fingerprint": fingerprint(forecaster),
             "history": form.lookback, "horizon": form.horizon, "output_dim": len(form.targets),
-            "scaler": form.scaler.to_json(), "spec_version": 1,
+            "scaler": form.scaler.to_json(), "weights_sha256": _sha256(safetensors.torch.save(state)),
+            "spec_version": 1,
         },
     }  # fmt: skip
-    names = stage.peft_names()
-    state = {names[key]: tensor for key, tensor in stage.state_dict().items()}
     try:
-        write_atomically(folder / WEIGHTS, lambda beside: safetensors.torch.save_file(storable(state), beside))
+        write_atomically(folder / WEIGHTS, safetensors.torch.save(state))
     except SafetensorError:
         raise FieldcastError(f"{folder / WEIGHTS} could not be written: make room on the disk.") from None
     write_atomically(folder / CONFIG, json.dumps(settings, indent=1, allow_nan=False) + "\n")
@@ -112,26 +117,50 @@ def load_adapter(forecaster: Forecaster, folder: str | Path, name: str = "defaul
         raise FieldcastError(f"the adapter {folder} is for readings scaled in another way: {_OTHER}.")
     if not force and told.get("base_fingerprint") != fingerprint(forecaster):
         raise FieldcastError(f"the adapter {folder} was trained on another base: {_OTHER}.")
-    stage = make_stage(str(told.get("stage")), told.get("hyper") or {})
-    if not isinstance(stage, AfterStage):
-        raise FieldcastError(f"{folder} holds a stage '{told.get('stage')}' that is no adapter: {_OTHER}.")
+    state = _weights(folder, told)
     try:
-        state = safetensors.torch.load_file(folder / WEIGHTS)
-    except (OSError, SafetensorError):
-        raise FieldcastError(f"{folder / WEIGHTS} is absent or damaged: bring it back, or adapt again.") from None
-    with seeded(0):  # what it draws is overwritten
-        forecaster.attach(stage, name)
-    names = stage.peft_names()
-    own = stage.state_dict()
-    lacking = [key for key, kept in names.items() if kept not in state or state[kept].shape != own[key].shape]
-    if lacking or len(state) != len(names):
-        forecaster.detach(name)
-        raise FieldcastError(f"the tensors of {folder} do not fit its settings: bring it back, or adapt again.")
-    stage.load_state_dict({key: state[kept] for key, kept in names.items()})
+        # On tensors without memory first, so that settings which somebody wrote cannot fill it.
+        with torch.device("meta"):
+            probe = _stage(folder, told)
+            forecaster.fit_behind(probe)
+        own = {probe.peft_names()[key]: tensor.shape for key, tensor in probe.state_dict().items()}
+        if own != {key: tensor.shape for key, tensor in state.items()}:
+            raise FieldcastError(f"the tensors of {folder} do not fit its settings: {_AGAIN}.")
+        stage = _stage(folder, told)
+        with seeded(0):  # what it draws is overwritten
+            forecaster.attach(stage, name)
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError, MemoryError, RuntimeError) as error:
+        if isinstance(error, FieldcastError):
+            raise
+        raise FieldcastError(f"the settings in {folder / CONFIG} do not fit together: {_AGAIN}.") from None
+    stage.load_state_dict({key: state[kept] for key, kept in stage.peft_names().items()})
     stage.train(forecaster.training)
 
 
 _OTHER = "load it onto the base that it was trained on"
+_AGAIN = "bring it back, or adapt again"
+
+
+def _stage(folder: Path, told: Mapping[str, Any]) -> AfterStage:
+    stage = make_stage(str(told.get("stage")), told.get("hyper") or {})
+    if not isinstance(stage, AfterStage):
+        raise FieldcastError(f"{folder} holds a stage '{told.get('stage')}' that is no adapter: {_OTHER}.")
+    return stage
+
+
+def _weights(folder: Path, told: Mapping[str, Any]) -> dict[str, Tensor]:
+    path = folder / WEIGHTS
+    try:
+        data = path.read_bytes()
+        state = safetensors.torch.load(data)
+    except (OSError, SafetensorError):
+        raise FieldcastError(f"{path} is absent or damaged: {_AGAIN}.") from None
+    if told.get("weights_sha256", _sha256(data)) != _sha256(data):
+        raise FieldcastError(f"{path} is damaged or was edited (its SHA-256 differs): {_AGAIN}.")
+    for name, tensor in state.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise FieldcastError(f"{path} holds numbers in '{name}' that are not finite: {_AGAIN}.")
+    return state
 
 
 def read_adapter_config(folder: str | Path) -> dict[str, Any]:
@@ -144,7 +173,7 @@ def read_adapter_config(folder: str | Path) -> dict[str, Any]:
     except Unreadable:
         settings = None
     if not isinstance(settings, dict) or not isinstance(settings.get("fieldcast"), dict):
-        raise FieldcastError(f"{path} is damaged or no adapter of fieldcast: bring it back, or adapt again.")
+        raise FieldcastError(f"{path} is damaged or no adapter of fieldcast: {_AGAIN}.")
     return settings
 
 
@@ -158,7 +187,11 @@ def _chosen(forecaster: Forecaster, name: str | None) -> AfterStage:
 
 
 def _nodes_hash(forecaster: Forecaster) -> str:
-    return hashlib.sha256("\n".join(forecaster.form.nodes).encode()).hexdigest()
+    return _sha256("\n".join(forecaster.form.nodes).encode())
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def storable(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -26,8 +26,9 @@ from fieldcast.data.plain import Unreadable, read_plain
 from fieldcast.data.scaling import Scaler
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import adapters
+from fieldcast.forecaster.construction import make_stage
 from fieldcast.forecaster.migration import FORMAT_VERSION, migrated
-from fieldcast.forecaster.model import Forecaster, make_stage
+from fieldcast.forecaster.model import Forecaster
 
 _STAGED = ".saving.partial"  # where a save is written before it takes the place of the one before
 _CHECKPOINT = "last.ckpt"  # where training was at work
@@ -47,6 +48,8 @@ def save(
     Files: ``config.json`` (format version, package versions, form, names, hyper-parameters), ``model.safetensors``,
     ``scaler.json``, ``nodes.csv``, ``graph.npz`` (with a graph), ``protocol.json`` and ``metrics.json`` (when given),
     ``SHA256SUMS`` (readable by ``sha256sum -c``), filled last: a folder whose saving was cut short is recognised.
+
+    Adapters on it become stages of the whole, without names; apart they are kept by :func:`save_adapter`.
 
     A forecaster that was saved there before is replaced when all is written, so that a full disk loses none; a file of
     another origin with one of these names is refused.

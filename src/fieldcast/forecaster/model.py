@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Batch, Context, Progress
-from fieldcast.core.kinds import fits, in_words
-from fieldcast.core.module import Configured, gather_nodes
-from fieldcast.core.registry import BACKBONES, STAGES
+from fieldcast.core.module import gather_nodes
+from fieldcast.core.registry import BACKBONES
 from fieldcast.core.seeding import seeded
 from fieldcast.core.spec import Spec
 from fieldcast.core.stage import AfterStage, BeforeStage, BetweenStage, Stage
@@ -22,8 +21,7 @@ from fieldcast.data.form import Form
 from fieldcast.data.graph import Graph
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError, did_you_mean
-
-Made = TypeVar("Made", bound=Configured)
+from fieldcast.forecaster.construction import check_needs, construct, head_sizes
 
 
 class Forecaster(nn.Module):
@@ -59,7 +57,7 @@ class Forecaster(nn.Module):
         self.inputs = spec.inputs
         # Another order counts too: x must then be gathered.
         self.compacted = not np.array_equal(spec.inputs, np.arange(len(form.nodes)))
-        _check_needs(backbone, spec)
+        check_needs(backbone, spec)
         groups: dict[type[Stage], list[Stage]] = {BeforeStage: [], BetweenStage: [], AfterStage: []}
         for stage in stages:
             place = next((place for place in groups if isinstance(stage, place)), None)
@@ -72,10 +70,10 @@ class Forecaster(nn.Module):
         for stage in groups[BeforeStage]:
             at_input = stage.build(at_input)
         self.before = nn.ModuleList(groups[BeforeStage])
-        self.backbone: Backbone = _construct(backbone, "backbone", (at_input,), hyper or {})
+        self.backbone: Backbone = construct(backbone, "backbone", (at_input,), hyper or {})
         behind = at_input.with_(
             width=self.backbone.width, parameters=sum(each.numel() for each in self.backbone.parameters()),
-            predictor_layers=_sizes(self.backbone),
+            predictor_layers=head_sizes(self.backbone),
         )  # fmt: skip
         for stage in groups[BetweenStage]:
             behind = stage.build(behind)
@@ -117,10 +115,14 @@ class Forecaster(nn.Module):
         if adapter is not None and adapter in self.adapters:
             raise FieldcastError(f"there is already an adapter '{adapter}': give another name, or detach that one.")
         stage.adapter = adapter
-        stage.build(self._behind)
+        self.fit_behind(stage)
         self.after.append(stage.to(self.mean.device))
         for name in stage.injections():
             self.backbone.get_submodule(name).register_forward_hook(_Injection(stage, name))
+
+    def fit_behind(self, stage: AfterStage) -> None:
+        """Give a stage the sizes that it has behind this head, without putting it there."""
+        stage.build(self._behind)
 
     def detach(self, adapter: str) -> AfterStage:
         """Take an adapter off and return it."""
@@ -265,14 +267,16 @@ class Forecaster(nn.Module):
         fill: str = "mean",
         names: Sequence[str] | None = None,
         keep_outputs: bool = False,
+        coordinates: np.ndarray | None = None,
         graph: Graph | None = None,
     ) -> Forecaster:
         """The same model over other nodes: fewer (compaction), more (-1, named in ``names``), or in another order.
 
         Every tensor with a node axis is gathered and the graph is induced with its normaliser frozen; rows of new nodes
         are the mean over present ones, or zero with ``fill="zero"``. With ``keep_outputs`` only the nodes that are read
-        change, and a read-out stage forecasts the others. A ``graph`` over the new set takes the place of the induced
-        one, in which new nodes have no edges. This is the one way in which nodes change.
+        change, and a read-out stage forecasts the others. ``coordinates`` and a ``graph`` over the new set take the
+        place of those made from the present ones, in which new nodes have no place and no edges. This is the one way in
+        which nodes change.
         """
         if fill not in ("mean", "zero"):
             raise FieldcastError(f"new nodes cannot be filled with '{fill}': choose mean or zero.")
@@ -295,7 +299,7 @@ class Forecaster(nn.Module):
         outputs = everything if keep_outputs else order
         with seeded(0):  # what it draws is overwritten
             new = Forecaster(
-                self.form if keep_outputs else self.form.renode(order, names),
+                self.form if keep_outputs else self.form.renode(order, names, coordinates),
                 type(self.backbone),
                 self.backbone.hyper,
                 [type(stage)(**stage.hyper) for stage in self.stages],
@@ -362,58 +366,3 @@ class _Injection:
     def __call__(self, layer: nn.Module, given: tuple[Tensor], out: Tensor) -> Tensor:
         acts = self.stage.enabled and not self.stage.merged
         return out + self.stage.injections()[self.name](given[0]) if acts else out
-
-
-def _sizes(backbone: Backbone) -> dict[str, tuple[int, int]]:
-    """Sizes in and out of the linear layers of the head."""
-    sizes = {}
-    for name in backbone.predictor_layers:
-        layer = backbone.get_submodule(name)
-        if not isinstance(layer, nn.Linear):
-            raise FieldcastError(f"{type(backbone).__name__}.predictor_layers names '{name}', which is no nn.Linear.")
-        sizes[name] = (layer.in_features, layer.out_features)
-    return sizes
-
-
-def make_stage(name: str, hyper: Mapping[str, Any] | None = None) -> Stage:
-    """A stage by its name, from settings that somebody may have written; a ``recipe`` among them comes first."""
-    cls = STAGES.get(name)
-    given = dict(hyper or {})
-    recipe = cls.recipe(str(given.pop("recipe"))).hyper if "recipe" in given else {}
-    stage = _construct(cls, "stage", (), {**recipe, **given})
-    assert isinstance(stage, Stage)
-    return stage
-
-
-def _construct(cls: type[Made], what: str, sizes: tuple[Spec, ...], hyper: Mapping[str, Any]) -> Made:
-    try:
-        hints = get_type_hints(cls.__init__)
-    except NameError:  # annotations of somebody's class that only a type checker can resolve
-        hints = {}
-    for name, value in hyper.items():
-        if name in hints and not fits(value, hints[name]):
-            raise FieldcastError(
-                f"the {what} {cls.__name__} takes no {name} {str(value)[:60]!r}: {in_words(hints[name])}."
-            )
-    try:
-        return cls(*sizes, **hyper)
-    except TypeError as error:
-        if "argument" not in str(error):
-            raise
-        detail = str(error).split(") ", 1)[-1].removeprefix(f"{cls.__name__}.__init__() ")
-        raise FieldcastError(f"the {what} {cls.__name__} cannot be made: {detail}.") from None
-
-
-def _check_needs(cls: type[Backbone], spec: Spec) -> None:
-    needs = (
-        ("a graph", cls.needs_graph, spec.graph, "give --graph FILE, or nearest:8 or correlation:8 to make one"),
-        ("a grid", cls.needs_grid, spec.grid, "add one"),
-        ("coordinates", cls.needs_coordinates, spec.coordinates, "add them"),
-    )
-    for what, needed, given, mend in needs:
-        if needed and given is None:
-            raise FieldcastError(f"the backbone {cls.__name__} needs {what}, which these data do not have: {mend}.")
-    if spec.lookback < cls.min_lookback():
-        raise FieldcastError(
-            f"the backbone {cls.__name__} needs a look-back of {cls.min_lookback()} steps or more, not {spec.lookback}."
-        )

@@ -25,6 +25,7 @@ class Watch(pl.Callback):
     def __init__(self, module: TrainingModule, log: Path | None):
         self.best = math.inf
         self.best_epoch = -1
+        self.start: float | None = None
         self.weights: dict[str, torch.Tensor] = {}
         self.rows: list[dict[str, float]] = []
         self._patience = module.options.patience
@@ -34,6 +35,11 @@ class Watch(pl.Callback):
         self._spent = 0.0
         self._since = time.perf_counter()
         self._rate = math.nan
+
+    def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, TrainingModule)
+        self.start = pl_module.scores["selection"]
+        self._consider(-1, pl_module)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.rows and self._exhausted(int(self.rows[-1]["epoch"])):  # resumed after it had stopped early
@@ -51,10 +57,7 @@ class Watch(pl.Callback):
         assert isinstance(pl_module, TrainingModule)
         pl_module.check()  # before the sum of losses begins anew
         epoch, scores = trainer.current_epoch, pl_module.scores
-        if scores["selection"] < self.best:
-            self.best, self.best_epoch = scores["selection"], epoch
-            state = pl_module.forecaster.state_dict()
-            self.weights = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+        self._consider(epoch, pl_module)
         self._spent += time.perf_counter() - self._since
         row = {
             "epoch": epoch, "step": trainer.global_step, "train_loss": pl_module.take_train_loss(), **scores,
@@ -66,19 +69,25 @@ class Watch(pl.Callback):
         if self._log is not None and trainer.is_global_zero:
             write_atomically(self._log, _as_csv(self.rows))
 
+    def _consider(self, epoch: int, module: TrainingModule) -> None:
+        if module.scores["selection"] < self.best:
+            self.best, self.best_epoch = module.scores["selection"], epoch
+            state = module.forecaster.state_dict()
+            self.weights = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+
     def _exhausted(self, epoch: int) -> bool:
         return self._patience > 0 and epoch - max(self.best_epoch, self._from) >= self._patience
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "best": self.best, "best_epoch": self.best_epoch, "weights": self.weights, "rows": self.rows,
-            "spent": self._spent,
+            "spent": self._spent, "start": self.start,
         }  # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
         self.weights, self.rows = state_dict["weights"], state_dict["rows"]
-        self._spent = state_dict["spent"]
+        self._spent, self.start = state_dict["spent"], state_dict.get("start")
 
 
 class SaveAtEnd(pl.Callback):

@@ -36,11 +36,16 @@ LOG = "log.csv"
 
 @dataclass(frozen=True)
 class History:
-    """What a training run did: one row an epoch, the epoch whose weights were kept, and its validation score."""
+    """What a training run did: one row an epoch, the epoch whose weights were kept, and its validation score.
+
+    Where what stood before the first step was a candidate too, ``start_score`` is its score, and epoch -1 that it is
+    what was kept.
+    """
 
     rows: list[dict[str, float]]
     best_epoch: int
     best_score: float
+    start_score: float | None = None
 
 
 def fit(
@@ -54,13 +59,16 @@ def fit(
     resume: bool = False,
     progress: bool = False,
     label: str = "training",
+    tune: bool = False,
 ) -> History:
     """Train a forecaster; afterwards it holds the weights with the best validation score, in eval mode.
 
     The score is the MAE in scaled units over the cells that the dataset's rule scores, mean over the horizon, then over
     target channels. With a ``folder`` a
     checkpoint and a log are kept there; ``resume`` goes on from that checkpoint, and gives the same bits on CPU as a
-    run that was never interrupted. A backbone that is solved and not trained is solved.
+    run that was never interrupted. A backbone that is solved and not trained is solved. With ``tune`` the
+    forecaster was trained before: what it is now stands in the choice of weights too, so that none is made worse on
+    validation, and a solved backbone is not solved again.
 
     Started by torchrun, several processes share each mini-batch of ``batch_size`` windows and the validation, and end
     with the same weights as one process would (but for rounding, and for what dropout and scheduled sampling draw);
@@ -80,15 +88,15 @@ def fit(
         if checkpoint is None:
             raise FieldcastError("resume needs the folder of the run that was interrupted: give folder.")
         resume = False  # interrupted before its first checkpoint: start anew, with the same bits
-    if not backbone.trainable and not resume:
+    if not backbone.trainable and not resume and not tune:
         backbone.fit_closed_form(windows)
     with seeded(seed):
-        return _run(forecaster, windows, options, seed, task or options.task(), folder, resume, progress, label)
+        return _run(forecaster, windows, options, seed, task or options.task(), folder, resume, progress, label, tune)
 
 
 def _run(
     forecaster: Forecaster, windows: Windows, options: TrainingOptions, seed: int, task: Task, folder: Path | None,
-    resume: bool, progress: bool, label: str,
+    resume: bool, progress: bool, label: str, tune: bool,
 ) -> History:  # fmt: skip
     rank, world = processes.rank(), processes.world()
     if options.batch_size % world:
@@ -133,7 +141,8 @@ def _run(
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            num_sanity_val_steps=0,
+            # Lightning's look at the whole validation before the first step.
+            num_sanity_val_steps=-1 if tune and not resume else 0,
             use_distributed_sampler=False,
             default_root_dir=folder,
         )
@@ -150,7 +159,7 @@ def _run(
         except FieldcastError as error:
             if watch.weights:
                 forecaster.load_state_dict(watch.weights)
-                if isinstance(error, Diverged):
+                if isinstance(error, Diverged) and watch.best_epoch >= 0:
                     error.best_epoch = watch.best_epoch
             forecaster.eval()
             raise
@@ -168,7 +177,7 @@ def _run(
         )
     forecaster.load_state_dict(watch.weights)
     forecaster.eval()
-    return History(watch.rows, watch.best_epoch, watch.best)
+    return History(watch.rows, watch.best_epoch, watch.best, watch.start)
 
 
 def _devices(world: int) -> dict[str, Any]:

@@ -33,6 +33,14 @@ def read_run(folder: str | Path) -> RunOptions:
     return RunOptions.from_json(read_settings(path))
 
 
+def finished_seeds(folder: str | Path, options: RunOptions) -> list[int]:
+    """The seeds of a run that were trained to the end; one that diverged or was interrupted has no record."""
+    seeds = [seed for seed in options.seeds if (Path(folder) / f"seed{seed}" / RECORD).is_file()]
+    if not seeds:
+        raise FieldcastError(f"{folder} holds no trained seed yet: finish the run first (train --resume).")
+    return seeds
+
+
 def evaluate_run(
     folder: str | Path, *, readings: ReadingsOptions | None = None, split: str | None = None, part: str = "test",
     out: str | Path | None = None,
@@ -45,17 +53,14 @@ def evaluate_run(
     """
     folder = Path(folder)
     options = read_run(folder)
-    # A seed that diverged or was interrupted has no record of its training.
-    seeds = [seed for seed in options.seeds if (folder / f"seed{seed}" / RECORD).is_file()]
-    if not seeds:
-        raise FieldcastError(f"{folder} holds no trained seed yet: finish the run first (train --resume).")
+    seeds = finished_seeds(folder, options)
     forecasters = [load(folder / f"seed{seed}") for seed in seeds]
     form, graph = forecasters[0].form, forecasters[0].graph
 
     def windows_of(source: ReadingsOptions, split: str | None) -> Windows:
         # The graph of training and not one beside the data, whose sensors may be fewer or in another order.
-        choice = dataclasses.replace(options.windows, split=split, graph=None)
-        return choice.windows(conform(source.open(), form), graph).under(form)
+        choice = dataclasses.replace(options.windows, split=split)
+        return choice.over(conform(source.open(), form), graph).under(form)
 
     names = [name for name in options.baselines if name != options.backbone]
     if readings is None:

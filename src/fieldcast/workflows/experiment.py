@@ -78,7 +78,7 @@ def run_experiment(
         loaded = f" --plugin {' '.join(plugins)}" if plugins else ""
         line["command"] = f"python experiments/run.py {Path(path).as_posix()}{loaded}"
         _append(out, line)
-        name = f"{job.backbone}{f' {job.arm}' if job.arm else ''}"
+        name = f"{job.backbone} {job.arm}".rstrip()
         print(f"{number}/{len(jobs)} {job.dataset} {name} seed {job.seed}: {_short(line)}", flush=True)
     return out
 
@@ -128,7 +128,7 @@ def lines_of(experiment: Experiment, path: str | Path) -> list[dict[str, Any]]:
     found = {line["key"]: line for each in files for line in read_lines(each)}
     unfinished = {job.setting for job in experiment.jobs if job.key not in found}
     # An arm is this experiment's name for a run, which in another's file has none.
-    return [found[job.key] | {"arm": job.arm} for job in experiment.jobs if job.setting not in unfinished]
+    return [found[job.key] | {"arm": job.label} for job in experiment.jobs if job.setting not in unfinished]
 
 
 def _open(path: Path, settings: Mapping[str, Any]) -> Windows:
@@ -161,6 +161,7 @@ def _run_job(job: Job, windows: Windows, progress: bool, keep: Path | None = Non
         "seconds_with_base": round(time.perf_counter() - began, 1),
         "threads": torch.get_num_threads(), "epochs": len(history.rows), "best_epoch": history.best_epoch,
         "validation": history.best_score if history.rows else None,
+        **({} if history.start_score is None else {"validation_before": history.start_score}),
         "scores": _compact(scored.scores()), "beside": [_compact(each) for each in scored.scores_beside()],
         "protocol": protocol_of(windows, [job.seed]),
     }  # fmt: skip
@@ -180,7 +181,10 @@ def _trained(job: Job, windows: Windows, progress: bool, keep: Path | None) -> t
         began = time.perf_counter()
         forecaster = put_on(forecaster, job.stages, job.mode, job.seed)  # type: ignore[arg-type]
     label = f"{job.dataset} {job.backbone} {job.arm}".rstrip()
-    history = fit(forecaster, windows, TrainingOptions(**job.training), seed=job.seed, progress=progress, label=label)
+    history = fit(
+        forecaster, windows, TrainingOptions(**job.training), seed=job.seed, progress=progress, label=label,
+        tune=job.base is not None,
+    )  # fmt: skip
     seconds = time.perf_counter() - began
     if keep is not None and any(each.requires_grad for each in forecaster.parameters()):
         save(forecaster, keep / job.key)

@@ -12,7 +12,7 @@ from typing import Any
 
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.module import Recipe
-from fieldcast.core.registry import BACKBONES
+from fieldcast.core.registry import BACKBONES, STAGES
 from fieldcast.data.plain import Unreadable, read_plain
 from fieldcast.errors import FieldcastError, did_you_mean
 from fieldcast.training import TrainingOptions
@@ -32,6 +32,7 @@ class Job:
     """One run of an experiment: a dataset's settings, a backbone with its own, an arm's stages beside it, a seed.
 
     ``mode`` says what trains: all from the start (``joint``), or part of it on ``base``, trained without stages before.
+    ``label`` is the arm as tables name it: empty for the one that is the backbone alone.
     """
 
     dataset: str
@@ -44,6 +45,7 @@ class Job:
     stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     mode: str = "joint"
     base: Job | None = None
+    label: str = ""
 
     @property
     def key(self) -> str:
@@ -128,11 +130,18 @@ def read_experiment(path: str | Path) -> Experiment:
             seen = {key: value for key, value in windows.items() if key != "graph" or needs_graph}
             for arm, told in _arms(path, table, name, backbone).items():
                 stages, mode = told.get("stages", {}), told.get("mode", "joint")
-                trained = {**mine, **told.get("training", {})} if trainable or stages else {}
+                recipes = {key: value for each in stages.items() for key, value in _recipe(*each).training.items()}
+                trained = {**mine, **recipes, **told.get("training", {})} if trainable or stages else {}
                 _check_settings(path, windows, trained)
                 for seed in seeds if trainable or stages else seeds[:1]:
-                    base = Job(name, seen, backbone, own, mine, seed) if mode != "joint" else None
-                    jobs.append(Job(name, seen, backbone, own, trained, seed, arm, stages, mode, base))
+                    base = None
+                    if mode != "joint":  # a solved one has no draw to repeat
+                        base = Job(
+                            name, seen, backbone, own, mine if trainable else {}, seed if trainable else seeds[0]
+                        )
+                    # An arm that is the backbone as the file trains it is the others' base, and has no name in tables.
+                    label = arm if stages or told.get("training") else ""
+                    jobs.append(Job(name, seen, backbone, own, trained, seed, arm, stages, mode, base, label))
     published = tuple(_published(path, each) for each in table.get("published", []))
     known = {(job.dataset, job.windows.get("horizon", 12)) for job in jobs}
     for each in published:
@@ -179,6 +188,7 @@ def _arms(path: str | Path, table: Mapping[str, Any], dataset: str, backbone: st
     if backbone not in table["backbones"] or "arms" not in table:
         return {"": {}}
     chosen = {}
+    named = {"backbones": list(table["backbones"]), "datasets": [each["name"] for each in table["datasets"]]}
     for name, told in table["arms"].items():
         arm = told or {}
         if not isinstance(arm, dict) or set(arm) - set(_ARM) or not _are_kinds_of_an_arm(arm):
@@ -190,9 +200,21 @@ def _arms(path: str | Path, table: Mapping[str, Any], dataset: str, backbone: st
             raise FieldcastError(
                 f"{path}: the arm '{name}' has no mode '{mode}': choose joint or finetune, with stages."
             )
+        for part, known in named.items():
+            for each in arm.get(part, []):
+                if each not in known:
+                    near = did_you_mean(str(each), known)
+                    raise FieldcastError(
+                        f"{path}: the arm '{name}' is for '{each}'{near}, which is none of its {part}: mend the name."
+                    )
         if backbone in arm.get("backbones", [backbone]) and dataset in arm.get("datasets", [dataset]):
             chosen[name] = {**arm, "stages": stages}
     return chosen
+
+
+def _recipe(stage: str, told: Mapping[str, Any]) -> Recipe:
+    """The recipe that a stage's settings name, or an empty one."""
+    return STAGES.get(stage).recipe(str(told["recipe"])) if "recipe" in told else Recipe("the file", {})
 
 
 def _are_kinds_of_an_arm(arm: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""How a run makes its forecasters and keeps them: anew, or as adapters on those of another run."""
+"""How a run makes its forecasters and keeps them: anew, on those of another run, or over more sensors than it had."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster, create, freeze, load, make_stage, save, save_adapter
 from fieldcast.forecaster.adapters import Mode
+from fieldcast.workflows.growing import grow, grown_windows
 from fieldcast.workflows.options import RunOptions
 
 Make = Callable[[int], Forecaster]
@@ -20,18 +21,26 @@ Keep = Callable[..., Path]
 Stages = Mapping[str, Mapping[str, Any]]
 
 
+def open_windows(options: RunOptions) -> Windows:
+    """The windows of a run."""
+    if options.mode == "codes":
+        return grown_windows(options)
+    return options.windows.windows(options.readings.open(), beside=options.readings.data)
+
+
 def ways(options: RunOptions, windows: Windows) -> tuple[Make, Keep]:
     """How a run makes the forecaster of a seed, and how it keeps one: whole, or the adapter on its base."""
     if options.base is None:
         return partial(_new, options, windows), save
+    if options.mode == "codes":
+        return partial(grow, options, windows), save
     base = Path(options.base)
+    return partial(_on_base, options, base), save if options.mode == "joint" else partial(_keep_adapter, base)
 
-    def keep(forecaster: Forecaster, place: Path, **told: Any) -> Path:
-        if options.mode == "joint":
-            return save(forecaster, place, **told)
-        return save_adapter(forecaster, place, base=base / place.name)
 
-    return partial(_on_base, options, base), keep
+def keeps_adapters(options: RunOptions) -> bool:
+    """Whether what a run keeps are adapters, which need its base."""
+    return options.base is not None and options.mode not in ("joint", "codes")
 
 
 def _new(options: RunOptions, windows: Windows, seed: int) -> Forecaster:
@@ -40,6 +49,10 @@ def _new(options: RunOptions, windows: Windows, seed: int) -> Forecaster:
 
 def _on_base(options: RunOptions, base: Path, seed: int) -> Forecaster:
     return put_on(load(base / f"seed{seed}"), options.stages, options.mode, seed)
+
+
+def _keep_adapter(base: Path, forecaster: Forecaster, place: Path, **told: Any) -> Path:
+    return save_adapter(forecaster, place, base=base / place.name)
 
 
 def put_on(base: Forecaster, stages: Stages, mode: Mode, seed: int) -> Forecaster:

@@ -28,6 +28,8 @@ from fieldcast.training import TrainingOptions
 
 BASELINES = ("last_value", "window_mean", "historical_inertia", "daily_climatology", "weekly_climatology", "ridge_var")
 MODES = ", ".join(get_args(Mode))
+TUNED = ("base", "base_name", "mode")
+"""The settings of a run on another run."""
 Made = TypeVar("Made")
 _MADE = r"(nearest|correlation):(\d+)"
 
@@ -104,12 +106,15 @@ class WindowOptions:
 
     def windows(self, readings: Readings, graph: Graph | None = None, *, beside: str | Path | None = None) -> Windows:
         """The windows over readings, with the graph that the options name, else ``graph``, else that beside data."""
-        settings = asdict(self)
-        choice = settings.pop("graph")
-        if choice is None and graph is None and beside is not None:
+        if self.graph is None and graph is None and beside is not None:
             graph = find_graph(beside, readings)
-        elif choice is not None:
-            graph = choose_graph(choice, readings, lambda: Windows(readings, **settings))
+        elif self.graph is not None:
+            graph = choose_graph(self.graph, readings, lambda: self.over(readings))
+        return self.over(readings, graph)
+
+    def over(self, readings: Readings, graph: Graph | None = None) -> Windows:
+        """The windows over readings with this graph, whichever the options name."""
+        settings = {name: value for name, value in asdict(self).items() if name != "graph"}
         return Windows(readings, graph=graph, **settings)
 
     def at_home(self) -> WindowOptions:
@@ -123,8 +128,9 @@ class RunOptions:
     """A whole run: data, windows, backbone, training, seeds.
 
     ``hyper`` are the backbone's own settings, ``stages`` those of the stages beside it, by their names; ``baselines``
-    are scored beside it on the same windows. With ``base``, the folder of a finished run, the stages are tuned on the
-    forecasters of that run, seed by seed; ``mode`` says what of them trains.
+    are scored beside it on the same windows. With ``base``, the folder of a finished run that boards call
+    ``base_name``, the stages are tuned on the forecasters of that run, seed by seed; ``mode`` says what of them trains,
+    ``codes`` that its stages get new sensors.
     """
 
     readings: ReadingsOptions
@@ -136,12 +142,13 @@ class RunOptions:
     baselines: tuple[str, ...] = BASELINES
     stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     base: str | None = None
+    base_name: str = ""
     mode: Mode = "joint"
 
     @property
     def name(self) -> str:
-        """The model as boards call it: its backbone and the stages beside it."""
-        return " + ".join([self.backbone, *self.stages])
+        """The model as boards call it: its backbone, or the base, and the stages beside it."""
+        return " + ".join([self.base_name or self.backbone, *self.stages])
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
@@ -154,7 +161,7 @@ class RunOptions:
     def to_json(self) -> dict[str, Any]:
         """A flat table: what a configuration file holds."""
         beside = {"stages": {name: dict(told) for name, told in self.stages.items()}} if self.stages else {}
-        beside |= {"base": self.base, "mode": self.mode} if self.base is not None else {}
+        beside |= {"base": self.base, "base_name": self.base_name, "mode": self.mode} if self.base is not None else {}
         return {
             **asdict(self.readings), **asdict(self.windows),
             "backbone": {"name": self.backbone, **self.hyper}, **self.training.to_json(),
@@ -171,7 +178,7 @@ class RunOptions:
         if "data" not in rest:
             raise FieldcastError("a run has no 'data': name the file or folder with the readings.")
         model = dict(backbone)
-        parts, known = [], ["seeds", "baselines", "backbone", "stages", "base", "mode"]
+        parts, known = [], ["seeds", "baselines", "backbone", "stages", *TUNED]
         for part in (ReadingsOptions, WindowOptions, TrainingOptions):
             names = [each.name for each in fields(part)]
             known += names
@@ -181,16 +188,21 @@ class RunOptions:
             if not fits(given, hint):
                 raise FieldcastError(f"a run has {name} {given!r}: give a list.")
         seeds, baselines = tuple(seeds), tuple(baselines)
-        stages, base, mode = rest.pop("stages", {}), rest.pop("base", None), rest.pop("mode", "joint")
+        stages = rest.pop("stages", {})
+        base, base_name, mode = (
+            rest.pop(name, default) for name, default in zip(TUNED, (None, "", "joint"), strict=True)
+        )
         if not isinstance(stages, Mapping) or not all(isinstance(each or {}, Mapping) for each in stages.values()):
             raise FieldcastError(f"a run has stages {str(stages)[:60]!r}: give a table of names with their settings.")
-        if not isinstance(base, str | None) or mode not in get_args(Mode):
+        if not isinstance(base, str | None) or not isinstance(base_name, str) or mode not in get_args(Mode):
             raise FieldcastError(f"a run has base {base!r} and mode {mode!r}: give a folder and one of {MODES}.")
         stages = {str(name): dict(each or {}) for name, each in stages.items()}
         if rest:
             name = str(next(iter(rest)))
             raise FieldcastError(f"a run has no setting '{name}'{did_you_mean(name, known)}: remove it.")
-        return cls(parts[0], parts[1], model.pop("name"), model, parts[2], seeds, baselines, stages, base, mode)
+        return cls(
+            parts[0], parts[1], model.pop("name"), model, parts[2], seeds, baselines, stages, base, base_name, mode
+        )
 
 
 def settings(cls: type[Made], table: Mapping[str, Any], where: str) -> Made:

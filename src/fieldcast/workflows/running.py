@@ -25,7 +25,7 @@ from fieldcast.evaluation import ScoreSums
 from fieldcast.forecaster import Forecaster, create, load, save, save_adapter
 from fieldcast.training import TrainingOptions
 from fieldcast.workflows.board import BASELINES_FOLDER, CONFIG, RECORD, SUMS_FILE, Entry, build_board, write_board
-from fieldcast.workflows.making import Keep, Make, ways
+from fieldcast.workflows.making import Keep, Make, keeps_adapters, open_windows, ways
 from fieldcast.workflows.options import ReadingsOptions, RunOptions
 from fieldcast.workflows.scoring import protocol_of, score
 
@@ -35,15 +35,15 @@ Say = Callable[[str], None]
 
 def run(
     options: RunOptions, out: str | Path, *, resume: bool = False, progress: bool = False, say: Say = lambda _: None,
-    windows: Windows | None = None, make: Make | None = None,
+    windows: Windows | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train, score, save; returns the board (what ``scores.json`` holds).
 
     The folder gets ``config.yaml`` (the run again: ``fieldcast train --config``), ``seed<k>/`` (a saved forecaster, its
     log and its sums), ``scores.json``, ``sample.npz`` and ``run.json``, which names the seed with the best validation
     score. With ``resume`` a run that was interrupted goes on where it stood, and ends with the same bits; it refuses
-    readings other than those that it was begun with. ``make`` gives the forecaster of a seed, where it is neither new
-    nor on a base. Of several processes (torchrun) all work and the first writes.
+    readings other than those that it was begun with. ``windows`` are those of the options where they are open already.
+    Of several processes (torchrun) all work and the first writes.
     """
     processes.begin(options.training.accelerator)
     if not processes.first():
@@ -57,13 +57,15 @@ def run(
     check_baselines(options.baselines)
     begun = check_folder(folder, options, resume)
     if windows is None:
-        readings = options.readings.open()
-        windows = options.windows.windows(readings, beside=options.readings.data)
-    usual, keep = ways(options, windows)
-    make = make or usual
+        windows = open_windows(options)
+    before, now = run_hash(folder), windows.readings.hash
+    if base is not None and options.mode != "codes" and run_hash(base) not in (None, now):
+        raise FieldcastError(
+            f"the readings at {options.readings.data} are no longer those that {base} was trained on: bring those back."
+        )
+    make, keep = ways(options, windows)
     # A solved model has no draw to repeat.
     seeds = options.seeds if _trains(make(options.seeds[0])) else options.seeds[:1]
-    before, now = run_hash(folder), windows.readings.hash
     processes.wait()  # all have looked at the folder as it was
     if not begun and processes.first():  # only now: a mistake in the settings leaves nothing behind
         write_atomically(folder / CONFIG, _as_yaml(options))
@@ -77,19 +79,20 @@ def run(
     say(f"{windows.readings!r}\n{windows!r}")
     try:
         entry, best = train_entry(
-            options.name, make, options.training, seeds, windows, folder, resume, progress, say, keep
-        )
+            options.name, make, options.training, seeds, windows, folder, resume, progress, say, keep,
+            tune=base is not None,
+        )  # fmt: skip
     except FieldcastError:
         if processes.first() and {each.name for each in folder.iterdir()} == {CONFIG, RUN}:  # before the first epoch
             shutil.rmtree(folder)
         raise
     entries = [entry]
-    if base is not None:
-        before_it = [load(base / f"seed{seed}") for seed in options.seeds]
+    if base is not None and options.mode != "codes":  # a base of fewer sensors cannot stand beside
+        before_it = [load(base / f"seed{seed}") for seed in entry.seeds]
         scored = [score(each, windows) for each in before_it]
-        entries.append(Entry(options.backbone, entry.kind, count_parameters(before_it[0]), entry.seeds, scored))
-        if options.mode != "joint" and processes.first():
-            save_adapter(load(folder / best), folder, base=base / best)
+        entries.append(Entry(options.base_name, entry.kind, count_parameters(before_it[0]), entry.seeds, scored))
+    if keeps_adapters(options) and processes.first():
+        save_adapter(load(folder / best), folder, base=Path(str(base)) / best)
     entries += score_baselines(windows, [name for name in options.baselines if name != options.backbone])
     board = build_board(windows.readings.meta.name, windows, options.seeds, entries)
     if processes.first():
@@ -137,7 +140,9 @@ def check_folder(folder: Path, options: RunOptions, resume: bool) -> bool:
     path = folder / CONFIG
     if path.exists():
         if not resume:
-            raise FieldcastError(f"{folder} already holds a run: remove it, give another --out, or --resume to go on.")
+            raise FieldcastError(
+                f"{folder} already holds a run: remove it, give another --out, or go on with it (train --resume)."
+            )
         before, now = read_settings(path), yaml.safe_load(_as_yaml(options))
         changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
         if changed:
@@ -171,9 +176,12 @@ def _as_yaml(options: RunOptions) -> str:
 
 def train_entry(
     name: str, make: Make, training: TrainingOptions, seeds: tuple[int, ...], windows: Windows, folder: Path,
-    resume: bool = False, progress: bool = False, say: Say = lambda _: None, keep: Keep = save,
+    resume: bool = False, progress: bool = False, say: Say = lambda _: None, keep: Keep = save, tune: bool = False,
 ) -> tuple[Entry, str]:  # fmt: skip
-    """Train and score a model once a seed, in ``folder/seed<k>``; returns its entry and the best seed's folder."""
+    """Train and score a model once a seed, in ``folder/seed<k>``; returns its entry and the best seed's folder.
+
+    With ``tune`` what ``make`` gives was trained before (:func:`fieldcast.training.fit`).
+    """
     from fieldcast.training.fitting import fit  # Lightning takes seconds to import: only where it is needed
 
     scored, seconds, selection = [], 0.0, {}
@@ -193,7 +201,7 @@ def train_entry(
             try:
                 history = fit(
                     forecaster, windows, training, seed=seed, folder=place, resume=resume, progress=progress,
-                    label=label,
+                    label=label, tune=tune,
                 )  # fmt: skip
             except Diverged as error:
                 if error.best_epoch is None:
@@ -208,13 +216,16 @@ def train_entry(
             spent = history.rows[-1]["seconds"] if history.rows else time.perf_counter() - began
             record = {"seed": seed, "seconds": spent, "best_epoch": history.best_epoch, "epochs": len(history.rows)}
             record["selection"] = history.best_score if history.rows else None
+            if tune:
+                record["selection_before"] = history.start_score
             scored.append(score(forecaster, windows))
             if processes.first():
                 keep(forecaster, place, protocol=protocol, metrics=scored[-1].scores())
                 write_sums_file(place / SUMS_FILE, scored[-1].primary)
                 write_atomically(record_path, json.dumps(record, indent=1) + "\n")
             processes.wait()
-            epochs = f"{record['epochs']} epochs (best {history.best_epoch + 1}), " if history.rows else "solved, "
+            best = f"best {history.best_epoch + 1}" if history.best_epoch >= 0 else "none better than the start, kept"
+            epochs = f"{record['epochs']} epochs ({best}), " if history.rows else "solved, "
             say(f"{label}: {epochs}{spent:.1f} s")
         seconds += record["seconds"]
         selection[place.name] = record["selection"] or 0.0

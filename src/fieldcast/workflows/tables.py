@@ -60,7 +60,7 @@ def summary_markdown(experiment: Experiment, lines: Sequence[Line]) -> str:
     groups = list(_groups(lines))
     if len({dataset for dataset, _, _ in groups}) < len(groups):
         return _by_horizon(experiment, groups)
-    if any(line.get("stages") for line in lines):
+    if any(line.get("arm") for line in lines):
         return _by_arm(groups)
     cells: dict[tuple[str, str], tuple[float, float | None]] = {}
     for dataset, _, mine in groups:
@@ -104,14 +104,19 @@ def _groups(lines: Sequence[Line]) -> Iterator[tuple[str, int, list[Line]]]:
 def _by_model(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
     """The lines of each model, trained ones first; a model of which a seed has no score has no mean, but a note."""
     runs: dict[str, list[Line]] = {}
-    for line in sorted(lines, key=lambda line: not _trainable(line["backbone"])):
+    for line in sorted(lines, key=lambda line: not _is_drawn(line)):
         runs.setdefault(name_of(line), []).append(line)
     return [(name, mine) for name, mine in runs.items() if all("scores" in line for line in mine)]
 
 
 def name_of(line: Line) -> str:
-    """A model as tables call it: its backbone, and its arm where stages stand beside it."""
-    return line["backbone"] + (f" + {line['arm']}" if line.get("stages") else "")
+    """A model as tables call it: its backbone, and its arm where it is not the backbone alone."""
+    return line["backbone"] + (f" + {line['arm']}" if line.get("arm") else "")
+
+
+def _is_drawn(line: Line) -> bool:
+    """Whether a run has a draw to repeat: a trained backbone, or stages that are trained beside a solved one."""
+    return bool(line.get("stages")) or _trainable(line["backbone"])
 
 
 def _trainable(name: str) -> bool:
@@ -158,14 +163,14 @@ def _differences(lines: Sequence[Line], target: str) -> str:
     if not found:
         return ""
     rows, to = [], {reference for _, reference, _, _, _ in found}
-    several = any(runs[0].get("stages") for _, _, runs, _, _ in found)
+    several = any(runs[0].get("arm") for _, _, runs, _, _ in found)
     what = "its base" if several else next(iter(to))
     for name, _, runs, each, p in found:
         row = each.row(p)
         rows.append({"model": name, f"difference to {what}": row.pop("difference")})
         if several:
-            base = runs[0]["base_parameters"]
-            rows[-1]["more parameters"] = f"{100 * (runs[0]['parameters'] - base) / base:.2f} %"
+            base, more = runs[0]["base_parameters"], runs[0]["parameters"] - runs[0]["base_parameters"]
+            rows[-1]["more parameters"] = f"{100 * more / base:.2f} %" if base else str(more)
         rows[-1] |= row
     few = "" if found[0][3].p is None else ", Holm over the table"
     return (
@@ -177,12 +182,12 @@ def _differences(lines: Sequence[Line], target: str) -> str:
 def _compared(lines: Sequence[Line], target: str) -> list[tuple[str, str, list[Line], Difference, float | None]]:
     """(model, reference, its runs, difference, p by Holm) of all models that have a reference."""
     models = _by_model(lines)
-    arms = any(line.get("stages") for line in lines)
+    arms = any(line.get("arm") for line in lines)
     by_name = dict(models)
     pairs = [
         (name, runs[0]["backbone"] if arms else models[0][0], runs)
         for name, runs in models
-        if (runs[0].get("stages") and runs[0]["backbone"] in by_name if arms else name != models[0][0])
+        if (runs[0].get("arm") and runs[0]["backbone"] in by_name if arms else name != models[0][0])
     ]
     if not pairs:
         return []
@@ -198,7 +203,7 @@ def _by_arm(groups: Sequence[tuple[str, int, list[Line]]]) -> str:
     """A row a dataset and backbone: the MAE of the base, and by how many per cent each arm changes it."""
     rows = []
     for dataset, _, mine in groups:
-        if not any(line.get("stages") for line in mine):
+        if not any(line.get("arm") for line in mine):
             continue
         target = next(line["protocol"]["targets"][0] for line in mine if "scores" in line)
         by_name = dict(_by_model(mine))
@@ -228,7 +233,7 @@ def _daily(runs: Sequence[Line], reference: Sequence[Line], target: str) -> tupl
     both = []
     for lines, other in ((runs, reference), (reference, runs)):
         by_seed = {line["seed"]: line["scores"]["channels"][target]["per_day"] for line in lines}
-        seeds = [line["seed"] for line in (lines if _trainable(lines[0]["backbone"]) else other)]
+        seeds = [line["seed"] for line in (lines if _is_drawn(lines[0]) else other)]
         both.append({seed: by_seed.get(seed, next(iter(by_seed.values()))) for seed in seeds})
     mine, theirs = ({seed: part[seed] for seed in sorted(both[0].keys() & both[1].keys())} for part in both)
     first = next(iter(mine.values()), None)

@@ -1,0 +1,70 @@
+"""A run over more sensors than the one that it comes from: what is new to it, and how its forecasters are made."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fieldcast.data.windows import Windows
+from fieldcast.errors import FieldcastError
+from fieldcast.forecaster import Forecaster, freeze, load
+from fieldcast.workflows.options import RunOptions
+
+
+def grown_windows(options: RunOptions) -> Windows:
+    """The windows of such a run: the sensors of its base in their order, then the new ones.
+
+    The readings are those of all; the graph is the one that the options make of them, or that lies beside them.
+    """
+    old = _one_of(options).form.nodes
+    readings = options.readings.open()
+    new = [node for node in readings.nodes if node not in set(old)]
+    absent = [node for node in old if node not in set(readings.nodes)]
+    data = options.readings.data
+    if absent or not new:
+        said = f"lacks the run's sensor '{absent[0]}'" if absent else "has no sensor that the run does not have"
+        raise FieldcastError(f"{data} {said}: give readings of the run's sensors and of new ones.")
+    place = {node: i for i, node in enumerate(readings.nodes)}
+    graph = options.windows.windows(readings, beside=data).graph  # over the sensors in the order of the data
+    if graph is not None:
+        graph = graph.renode(np.array([place[node] for node in (*old, *new)]))
+    return options.windows.over(readings.select(nodes=[*old, *new]), graph)
+
+
+def grow(options: RunOptions, windows: Windows, seed: int) -> Forecaster:
+    """The base's forecaster of a seed over all sensors, in which only what new ones have of their own is trained.
+
+    Whatever a sensor has to itself (codes, embeddings) is for a new one the mean over the base's.
+    """
+    base = load(Path(str(options.base)) / f"seed{seed}")
+    old, nodes = base.form.nodes, windows.form.nodes
+    if base.graph is not None and windows.graph is None:
+        raise FieldcastError(
+            f"the run has a graph and {options.readings.data} has none beside it, so new sensors would have no edges: "
+            "give the graph of all sensors (--graph)."
+        )
+    order = [*range(len(old)), *[-1] * (len(nodes) - len(old))]
+    graph = None if base.graph is None else windows.graph
+    forecaster = base.renode(order, names=nodes[len(old) :], coordinates=windows.form.coordinates, graph=graph)
+    freeze(forecaster, "codes")
+    fresh = torch.tensor([position < 0 for position in order])  # [N]
+    for stage in forecaster.after:
+        for name, axes in stage.node_axes().items():  # type: ignore[operator]
+            parameter = stage.get_parameter(name)
+            if parameter.requires_grad:
+                shape = [-1 if axis == axes[0] else 1 for axis in range(parameter.dim())]
+                parameter.register_hook(partial(_masked, fresh.view(shape)))
+        # Decay would move the rows that are to stay.
+        stage.weight_decay = 0.0  # type: ignore[assignment]
+    return forecaster
+
+
+def _masked(mask: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    return mask.to(gradient.device) * gradient
+
+
+def _one_of(options: RunOptions) -> Forecaster:
+    return load(Path(str(options.base)) / f"seed{options.seeds[0]}")
