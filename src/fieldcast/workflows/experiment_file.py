@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -67,8 +68,8 @@ class Job:
 class Published:
     """Figures of a paper on a dataset of the experiment, never ours.
 
-    ``average`` says how the paper takes them over the horizon: ``mean`` of the steps or ``pooled``. ``differs`` says
-    in what the paper's training is another, and its test windows where they are.
+    ``average`` says how the paper takes them over the horizon: ``mean`` of the steps, ``pooled``, or ``step 3`` for
+    that step alone. ``differs`` says in what the paper's training is another, and its test windows where they are.
     """
 
     model: str
@@ -78,6 +79,11 @@ class Published:
     figures: Mapping[str, float]
     source: str
     differs: str = ""
+
+    @property
+    def step(self) -> int | None:
+        """The one step that the figures are of."""
+        return int(self.average.split()[1]) if self.average.startswith("step ") else None
 
 
 @dataclass(frozen=True)
@@ -278,13 +284,13 @@ def _published(path: str | Path, entry: Any) -> Published:
     entry = dict(entry) if isinstance(entry, Mapping) else {}
     wrong = sorted(set(entry) - set(_PUBLISHED))
     lacking = [key for key in ("model", "dataset", "horizon", "average", "source") if key not in entry]
-    if wrong or lacking or entry["average"] not in ("mean", "pooled"):
+    if wrong or lacking or not re.fullmatch(r"mean|pooled|step [1-9]\d*", str(entry["average"])):
         said = f"has the unknown key '{wrong[0]}'" if wrong else f"lacks '{lacking[0]}'" if lacking else (
             f"has the average '{entry['average']}'"
         )  # fmt: skip
         raise FieldcastError(
-            f"a published figure in {path} {said}: give model, dataset, horizon, average (mean or pooled), source and "
-            "MAE, RMSE or MAPE."
+            f"a published figure in {path} {said}: give model, dataset, horizon, average (mean, pooled or step 3), "
+            "source and MAE, RMSE or MAPE."
         )
     figures = {measure: entry[measure] for measure in ("MAE", "RMSE", "MAPE") if measure in entry}
     numbers = {**figures, "horizon": entry["horizon"]}
@@ -293,7 +299,13 @@ def _published(path: str | Path, entry: Any) -> Published:
         if isinstance(value, bool) or not isinstance(value, int | float) or not whole or not 0 <= value < math.inf:
             raise FieldcastError(f"a published figure in {path} has {key} {value!r}: give a number, 0 or more.")
     figures = {measure: float(value) for measure, value in figures.items()}
-    return Published(
+    published = Published(
         str(entry["model"]), entry["dataset"], int(entry["horizon"]), entry["average"], figures, str(entry["source"]),
         str(entry.get("differs", "")),
     )  # fmt: skip
+    if (published.step or 1) > published.horizon:
+        raise FieldcastError(
+            f"a published figure in {path} is of step {published.step} of {published.horizon}: give a step within the "
+            "horizon."
+        )
+    return published

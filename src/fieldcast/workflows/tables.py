@@ -35,9 +35,10 @@ def as_markdown(experiment: Experiment, lines: Sequence[Line]) -> str:
         published = [each for each in experiment.published if (each.dataset, each.horizon) == (dataset, horizon)]
         for which in range(-1, len(finished[0]["beside"])):
             for target in finished[0]["protocol"]["targets"]:
-                rows = [{"model": name, **_row(runs, which, target)} for name, runs in _by_model(mine)]
+                steps = sorted({each.step for each in published if each.step is not None}) if which < 0 else []
+                rows = [{"model": name, **_row(runs, which, target, steps)} for name, runs in _by_model(mine)]
                 if which < 0:
-                    rows += [{"model": each.model, **_columns(each)} for each in published]
+                    rows += _published_rows(published)
                 parts += [f"{target}, scored on {_rule(finished[0], which)}:", "", markdown_table(rows), ""]
         parts += [f"Published, on the same test windows unless said: {source}." for source in _sources(published)]
         parts += [""] if published else []
@@ -123,22 +124,40 @@ def _trainable(name: str) -> bool:
     return bool(getattr(BACKBONES.get(name), "trainable", True))
 
 
-def _row(runs: Sequence[Line], which: int, target: str) -> dict[str, Any]:
+def _row(runs: Sequence[Line], which: int, target: str, steps: Sequence[int] = ()) -> dict[str, Any]:
+    """The columns of a model's row; of ``steps``, for which figures are published, with RMSE and MAPE too."""
     summary = across_seeds([run["scores"] if which < 0 else run["beside"][which] for run in runs])
-    return score_row(summary, target)
+    each = [summary[part]["channels"][target]["per_horizon"] for part in ("mean", "sd")]
+    more = {
+        f"{measure.upper()}@{step}": tuple(part[measure][step - 1] if part[measure] else None for part in each)
+        for step in steps
+        for measure in ("mae", "rmse", "mape")
+    }
+    return {**score_row(summary, target), **more}
 
 
 def _columns(published: Published) -> dict[str, Any]:
     """The columns of a published figure, apart from ours."""
-    label = (mean_label if published.average == "mean" else pooled_label)(published.horizon)
-    return {f"published {measure} {label}": (value, None) for measure, value in published.figures.items()}
+    if published.step is not None:
+        label = f"@{published.step}"
+    else:
+        label = f" {(mean_label if published.average == 'mean' else pooled_label)(published.horizon)}"
+    return {f"published {measure}{label}": (value, None) for measure, value in published.figures.items()}
+
+
+def _published_rows(published: Sequence[Published]) -> list[dict[str, Any]]:
+    """A row for each model of each source, whatever steps and averages its figures are of."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for each in published:
+        rows.setdefault((each.model, each.source), {"model": each.model}).update(_columns(each))
+    return list(rows.values())
 
 
 def _sources(published: Sequence[Published]) -> list[str]:
     names: dict[str, list[str]] = {}
     for each in published:
         names.setdefault(each.source + (f" ({each.differs})" if each.differs else ""), []).append(each.model)
-    return [f"{', '.join(models)}: {source}" for source, models in names.items()]
+    return [f"{', '.join(dict.fromkeys(models))}: {source}" for source, models in names.items()]
 
 
 def _by_horizon(experiment: Experiment, groups: Sequence[tuple[str, int, list[Line]]]) -> str:
