@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from fieldcast.errors import Diverged, FieldcastError, Terminated
+from fieldcast.forecaster import load
 from fieldcast.training import fitting
 from fieldcast.workflows import experiment
 from fieldcast.workflows.experiment import lines_of, read_lines, run_experiment
@@ -106,7 +108,7 @@ def test_being_told_to_stop_is_no_result_and_diverging_is_one(
 def test_finished_lines_are_not_run_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = run(place)
     before = out.read_text()
-    monkeypatch.setattr(experiment, "_run_job", lambda *_: pytest.fail("ran again"))
+    monkeypatch.setattr(experiment._Work, "line", lambda *_: pytest.fail("ran again"))
     run(place)
     assert out.read_text() == before
 
@@ -266,16 +268,16 @@ def arms(place: Path, **changes: Any) -> Path:
 
 def test_arms_stand_beside_each_backbone(place: Path) -> None:
     jobs = read_experiment(arms(place)).jobs
-    assert [(job.backbone, job.arm) for job in jobs if job.seed == 0] == [
+    assert [(job.backbone, job.arm.name) for job in jobs if job.seed == 0] == [
         ("last_value", ""), ("stid", "base"), ("stid", "default"), ("stid", "finetune"), ("lstm", "base"),
         ("lstm", "default"), ("lstm", "finetune"), ("lstm", "lite"),
     ]  # fmt: skip
-    (lite,) = [job for job in jobs if job.arm == "lite" and job.seed == 0]
+    (lite,) = [job for job in jobs if job.arm.name == "lite" and job.seed == 0]
     assert lite.training["schedule"] == "step" and lite.training["batch_size"] == 64, "the stage's recipe trains too"
     assert len({job.key for job in jobs}) == len(jobs)
     plain = read_experiment(arms(place, arms={"base": {}})).jobs
     assert {job.key for job in plain} < {job.key for job in jobs}, "an arm without stages is the backbone's own run"
-    tuned = next(job for job in jobs if job.arm == "finetune")
+    tuned = next(job for job in jobs if job.arm.name == "finetune")
     assert tuned.base is not None and tuned.base.key in {job.key for job in plain}
     assert tuned.training["max_epochs"] == 2 and tuned.base.training["max_epochs"] == 1
 
@@ -311,6 +313,50 @@ def test_lines_of_the_same_settings_are_taken_from_other_files(place: Path) -> N
     assert len(read_lines(first)) == 3
 
 
+def test_factors_are_taken_to_another_dataset(place: Path) -> None:
+    """What nodes share comes from the run that the arm names; in mode codes only the codes are learned anew."""
+    write_csv(place / "data" / "b.csv", rows=500, nodes=4, seed=5)
+    stages = {"st_lora": {"rank": 2}}
+    chosen = {
+        "base": {}, "finetune": {"stages": stages, "mode": "finetune"},
+        "moved": {
+            "stages": stages, "mode": "codes", "datasets": ["b.csv"],
+            "factors": {"dataset": "a.csv", "arm": "finetune"},
+        },
+    }  # fmt: skip
+    changes = {"arms": chosen, "datasets": [{"name": "a.csv"}, {"name": "b.csv"}], "backbones": {"stid": {"width": 4}}}
+    path = arms(place, **changes, seeds=[0], baselines=[])
+    jobs = {(job.dataset, job.arm.name): job for job in read_experiment(path).jobs}
+    moved = jobs["b.csv", "moved"]
+    assert moved.source is not None and moved.source.key == jobs["a.csv", "finetune"].key
+    out = run_experiment(path, place / "results", place / "data", progress=False, keep=place / "kept")
+    (line,) = [line for line in read_lines(out) if "factors" in line]
+    assert line["key"] == moved.key and line["factors"]["key"] == moved.source.key
+    here, there, own = (
+        load(place / "kept" / job.key).after[0].state_dict()
+        for job in (moved, moved.source, jobs["b.csv", "finetune"])
+    )  # fmt: skip
+    assert all(torch.equal(here[name], there[name]) for name in here if name != "lora_E")
+    assert here["lora_E"].shape[1] == 4 and there["lora_E"].shape[1] == 3
+    assert not torch.equal(here["lora_E"], own["lora_E"])
+    assert not torch.equal(here["blocks.0.head.weight"], own["blocks.0.head.weight"])
+    assert "those of finetune on a.csv" in as_markdown(read_experiment(path), lines_of(read_experiment(path), out))
+    (place / "kept").rename(place / "lost")
+    (place / "results" / "arms.jsonl").unlink()
+    again = run_experiment(path, place / "results", place / "data", progress=False, arms=["moved"])
+    assert [each["scores"] for each in read_lines(again)] == [line["scores"]], "trained again where nothing was kept"
+
+
+def test_an_arm_on_fewer_windows(place: Path) -> None:
+    chosen = {"base": {}, "a third": {"stages": {"st_lora": {"rank": 1}}, "mode": "finetune", "windows": {"stride": 3}}}
+    path = arms(place, arms=chosen, backbones={"stid": {"width": 4}}, seeds=[0], baselines=[])
+    out = run_experiment(path, place / "results", place / "data", progress=False)
+    base, third = read_lines(out)
+    assert third["protocol"]["windows"]["test"] == base["protocol"]["windows"]["test"]
+    assert third["protocol"]["windows"]["train"] == -(-base["protocol"]["windows"]["train"] // 3)
+    assert "stride in training 3" in as_markdown(read_experiment(path), lines_of(read_experiment(path), out))
+
+
 def test_arms_of_a_solved_backbone(place: Path) -> None:
     """It is solved once for all seeds, and each seed of an arm stands against it."""
     tuned = {"stages": {"st_lora": {"rank": 1}}}
@@ -336,6 +382,13 @@ def test_arms_of_a_solved_backbone(place: Path) -> None:
         ({"mode": "finetune"}, "no mode 'finetune'"),
         ({"stages": {"st_lro": {}}}, "no stage 'st_lro'"),
         ({"stages": {"st_lora": {"rank": "x"}}}, "takes no rank 'x'"),
+        ({"stages": {"st_lora": {}}, "mode": "codes"}, "no mode 'codes'"),
+        ({"windows": {"horizon": 3}}, "only their stride is its own"),
+        ({"stages": {"st_lora": {}}, "mode": "codes", "factors": {"dataset": "a.csv"}}, "takes factors from"),
+        (
+            {"stages": {"st_lora": {}}, "mode": "codes", "factors": {"dataset": "a.csv", "arm": "base"}},
+            "the same stages are not trained",
+        ),
         ({"stages": {"st_lora": {}}, "backbones": ["stidd"]}, r"is for 'stidd' \(did you mean 'stid'"),
         ({"stages": {"st_lora": {}}, "datasets": ["b.csv"]}, "is for 'b.csv'.* none of its datasets"),
     ],

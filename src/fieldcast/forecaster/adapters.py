@@ -137,6 +137,22 @@ def load_adapter(forecaster: Forecaster, folder: str | Path, name: str = "defaul
     stage.train(forecaster.training)
 
 
+def take_factors(stage: AfterStage, trained: AfterStage) -> None:
+    """Give a stage what nodes share in one of the same kind and settings that was trained elsewhere, on other nodes.
+
+    Tensors without a node axis are copied; what nodes have of their own (codes) stays as it is, to be learned anew.
+    """
+    own, given = stage.node_axes(), trained.state_dict()
+    shared = {name: tensor for name, tensor in stage.state_dict().items() if name not in own}
+    wrong = [name for name, tensor in shared.items() if name not in given or given[name].shape != tensor.shape]
+    if type(stage) is not type(trained) or wrong or set(given) - set(shared) - set(own):
+        raise FieldcastError(
+            f"the shared factors of this {type(trained).__name__} do not fit another {type(stage).__name__} "
+            f"({wrong[0] if wrong else 'other tensors'}): give it the same settings, look-back, horizon and targets."
+        )
+    stage.load_state_dict({name: given[name] for name in shared}, strict=False)
+
+
 _OTHER = "load it onto the base that it was trained on"
 _AGAIN = "bring it back, or adapt again"
 

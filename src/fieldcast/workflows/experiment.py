@@ -45,12 +45,12 @@ def run_experiment(
     out = Path(results) / f"{experiment.name}.jsonl"
     for what, chosen, named in (
         ("dataset", datasets, {job.dataset for job in jobs}), ("backbone", backbones, {job.backbone for job in jobs}),
-        ("arm", arms, {job.arm for job in jobs}),
+        ("arm", arms, {job.arm.name for job in jobs}),
     ):  # fmt: skip
         for each in chosen:
             if each not in named:
                 raise FieldcastError(f"{path} has no {what} '{each}'{did_you_mean(each, named)}: choose one it names.")
-    for stages in {json.dumps(job.stages): job.stages for job in jobs}.values():
+    for stages in {json.dumps(job.arm.stages): job.arm.stages for job in jobs}.values():
         make_stages(stages)  # what does not exist is refused before the first run
     out.parent.mkdir(parents=True, exist_ok=True)
     for each in experiment.paired_with:
@@ -59,26 +59,24 @@ def run_experiment(
     done = {line["key"] for each in (out, *experiment.paired_with) if each.exists() for line in read_lines(each)}
     if out.exists() and not out.read_bytes().endswith(b"\n"):
         _end_last_line(out)
-    opened: dict[str, Windows] = {}
+    work = _Work(folder, progress, None if keep is None else Path(keep))
     absent: set[str] = set()
     for number, job in enumerate(jobs, start=1):
         left_out = (datasets and job.dataset not in datasets) or (backbones and job.backbone not in backbones)
-        left_out = left_out or (arms and job.arm not in arms)
+        left_out = left_out or (arms and job.arm.name not in arms)
         if job.key in done or left_out:
             continue
-        if not (folder / job.dataset).exists():
-            if job.dataset not in absent:
-                print(f"{job.dataset} is not in {folder}: left out", flush=True)
-            absent.add(job.dataset)
+        lacking = [each for each in job.datasets if not (folder / each).exists()]
+        if lacking:
+            if lacking[0] not in absent:
+                print(f"{lacking[0]} is not in {folder}: left out", flush=True)
+            absent.add(lacking[0])
             continue
-        key = json.dumps([job.dataset, job.windows], sort_keys=True)
-        if key not in opened:
-            opened = {key: _open(folder / job.dataset, job.windows)}
-        line = _run_job(job, opened[key], progress, None if keep is None else Path(keep))
+        line = work.line(job)
         loaded = f" --plugin {' '.join(plugins)}" if plugins else ""
         line["command"] = f"python experiments/run.py {Path(path).as_posix()}{loaded}"
         _append(out, line)
-        name = f"{job.backbone} {job.arm}".rstrip()
+        name = f"{job.backbone} {job.arm.name}".rstrip()
         print(f"{number}/{len(jobs)} {job.dataset} {name} seed {job.seed}: {_short(line)}", flush=True)
     return out
 
@@ -128,7 +126,83 @@ def lines_of(experiment: Experiment, path: str | Path) -> list[dict[str, Any]]:
     found = {line["key"]: line for each in files for line in read_lines(each)}
     unfinished = {job.setting for job in experiment.jobs if job.key not in found}
     # An arm is this experiment's name for a run, which in another's file has none.
-    return [found[job.key] | {"arm": job.label} for job in experiment.jobs if job.setting not in unfinished]
+    return [found[job.key] | {"arm": job.arm.label} for job in experiment.jobs if job.setting not in unfinished]
+
+
+class _Work:
+    """Runs jobs on the datasets of a folder; with ``keep`` every trained forecaster is saved there, by its key."""
+
+    def __init__(self, folder: Path, progress: bool, keep: Path | None):
+        self._folder, self._progress, self._keep = folder, progress, keep
+        self._opened: dict[str, Windows] = {}
+
+    def line(self, job: Job) -> dict[str, Any]:
+        """Train and score: what stands in the file of results."""
+        line: dict[str, Any] = {
+            "key": job.key, "dataset": job.dataset, "backbone": job.backbone, "seed": job.seed,
+            "windows": dict(job.windows), "hyper": dict(job.hyper), "training": dict(job.training),
+        }  # fmt: skip
+        if job.arm.stages:
+            line["stages"] = {name: dict(told) for name, told in job.arm.stages.items()}
+            line["mode"] = job.arm.mode
+        if job.source is not None:
+            line["factors"] = {**job.arm.factors, "key": job.source.key}
+        began = time.perf_counter()
+        try:
+            forecaster, history, seconds = self._trained(job)
+        except FieldcastError as error:
+            # A baseline that the data do not allow, or a seed that diverged, is a result; being told to stop is none.
+            if backbone_class(job.backbone).trainable and not isinstance(error, Diverged):
+                raise
+            return line | {"note": str(error)}
+        windows = self._windows(job)
+        scored = score(forecaster, windows)
+        base = sum(each.numel() for each in forecaster.backbone.parameters())
+        return line | {
+            "parameters": count_parameters(forecaster), "base_parameters": base, "seconds": round(seconds, 1),
+            "seconds_with_base": round(time.perf_counter() - began, 1),
+            "threads": torch.get_num_threads(), "epochs": len(history.rows), "best_epoch": history.best_epoch,
+            "validation": history.best_score if history.rows else None,
+            **({} if history.start_score is None else {"validation_before": history.start_score}),
+            "scores": _compact(scored.scores()), "beside": [_compact(each) for each in scored.scores_beside()],
+            "protocol": protocol_of(windows, [job.seed]),
+        }  # fmt: skip
+
+    def _trained(self, job: Job) -> tuple[Forecaster, History, float]:
+        """The trained forecaster of a job, what training did, and the seconds that it took without its base."""
+        from fieldcast.training.fitting import fit  # Lightning takes seconds to import: only where it is needed
+
+        windows = self._windows(job)
+        if job.base is None:
+            began = time.perf_counter()
+            forecaster = create(job.backbone, windows, make_stages(job.arm.stages), seed=job.seed, **job.hyper)
+        else:
+            forecaster = self._kept(job.base)
+            factors = None if job.source is None else self._kept(job.source).after
+            began = time.perf_counter()
+            forecaster = put_on(forecaster, job.arm.stages, job.arm.mode, job.seed, factors)  # type: ignore[arg-type]
+        label = f"{job.dataset} {job.backbone} {job.arm.name}".rstrip()
+        history = fit(
+            forecaster, windows, TrainingOptions(**job.training), seed=job.seed, progress=self._progress, label=label,
+            tune=job.base is not None,
+        )  # fmt: skip
+        seconds = time.perf_counter() - began
+        if self._keep is not None and any(each.requires_grad for each in forecaster.parameters()):
+            save(forecaster, self._keep / job.key)
+        return forecaster, history, seconds
+
+    def _kept(self, job: Job) -> Forecaster:
+        """The trained forecaster of a job from where it was kept, else trained now."""
+        kept = None if self._keep is None else self._keep / job.key
+        return load(kept) if kept is not None and (kept / "config.json").exists() else self._trained(job)[0]
+
+    def _windows(self, job: Job) -> Windows:
+        """The windows of a job; those of the dataset at work stay open."""
+        key = json.dumps([job.dataset, job.windows], sort_keys=True)
+        if key not in self._opened:
+            mine = {name: each for name, each in self._opened.items() if json.loads(name)[0] == job.dataset}
+            self._opened = {**mine, key: _open(self._folder / job.dataset, job.windows)}
+        return self._opened[key]
 
 
 def _open(path: Path, settings: Mapping[str, Any]) -> Windows:
@@ -137,58 +211,6 @@ def _open(path: Path, settings: Mapping[str, Any]) -> Windows:
     if options.get("channels") == "all":
         options["channels"] = list(readings.channels)
     return WindowOptions(**options).windows(readings, beside=path)
-
-
-def _run_job(job: Job, windows: Windows, progress: bool, keep: Path | None = None) -> dict[str, Any]:
-    line: dict[str, Any] = {
-        "key": job.key, "dataset": job.dataset, "backbone": job.backbone, "seed": job.seed,
-        "windows": dict(job.windows), "hyper": dict(job.hyper), "training": dict(job.training),
-    }  # fmt: skip
-    if job.stages:
-        line |= {"stages": {name: dict(told) for name, told in job.stages.items()}, "mode": job.mode}
-    began = time.perf_counter()
-    try:
-        forecaster, history, seconds = _trained(job, windows, progress, keep)
-    except FieldcastError as error:
-        # A baseline that the data do not allow, or a seed that diverged, is a result; being told to stop is none.
-        if backbone_class(job.backbone).trainable and not isinstance(error, Diverged):
-            raise
-        return line | {"note": str(error)}
-    scored = score(forecaster, windows)
-    base = sum(each.numel() for each in forecaster.backbone.parameters())
-    return line | {
-        "parameters": count_parameters(forecaster), "base_parameters": base, "seconds": round(seconds, 1),
-        "seconds_with_base": round(time.perf_counter() - began, 1),
-        "threads": torch.get_num_threads(), "epochs": len(history.rows), "best_epoch": history.best_epoch,
-        "validation": history.best_score if history.rows else None,
-        **({} if history.start_score is None else {"validation_before": history.start_score}),
-        "scores": _compact(scored.scores()), "beside": [_compact(each) for each in scored.scores_beside()],
-        "protocol": protocol_of(windows, [job.seed]),
-    }  # fmt: skip
-
-
-def _trained(job: Job, windows: Windows, progress: bool, keep: Path | None) -> tuple[Forecaster, History, float]:
-    """The trained forecaster of a job, what training did, and the seconds that it took without its base."""
-    from fieldcast.training.fitting import fit  # Lightning takes seconds to import: only where it is needed
-
-    if job.base is None:
-        began = time.perf_counter()
-        forecaster = create(job.backbone, windows, make_stages(job.stages), seed=job.seed, **job.hyper)
-    else:
-        kept = None if keep is None else keep / job.base.key
-        have = kept is not None and (kept / "config.json").exists()
-        forecaster = load(kept) if have and kept else _trained(job.base, windows, progress, keep)[0]
-        began = time.perf_counter()
-        forecaster = put_on(forecaster, job.stages, job.mode, job.seed)  # type: ignore[arg-type]
-    label = f"{job.dataset} {job.backbone} {job.arm}".rstrip()
-    history = fit(
-        forecaster, windows, TrainingOptions(**job.training), seed=job.seed, progress=progress, label=label,
-        tune=job.base is not None,
-    )  # fmt: skip
-    seconds = time.perf_counter() - began
-    if keep is not None and any(each.requires_grad for each in forecaster.parameters()):
-        save(forecaster, keep / job.key)
-    return forecaster, history, seconds
 
 
 def _compact(scores: dict[str, Any]) -> dict[str, Any]:

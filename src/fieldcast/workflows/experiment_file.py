@@ -13,27 +13,27 @@ from typing import Any
 
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.module import Recipe
-from fieldcast.core.registry import BACKBONES, STAGES
+from fieldcast.core.registry import BACKBONES
 from fieldcast.data.plain import Unreadable, read_plain
 from fieldcast.errors import FieldcastError, did_you_mean
 from fieldcast.training import TrainingOptions
+from fieldcast.workflows.arms import Arm, read_arms
 from fieldcast.workflows.options import BASELINES, WindowOptions, settings
 
 _KEYS = (
     *("name", "datasets", "backbones", "baselines", "arms", "seeds", "training", "windows"),
     *("published", "paired_with", "data", "note"),
 )
-_ARM = ("stages", "mode", "training", "backbones", "datasets")
 _SEEDS = "a list of whole numbers, each once, none negative"
 _PUBLISHED = ("model", "dataset", "horizon", "average", "MAE", "RMSE", "MAPE", "source", "differs")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of an experiment: a dataset's settings, a backbone with its own, an arm's stages beside it, a seed.
+    """One run of an experiment: a dataset's settings, a backbone with its own, an arm, a seed.
 
-    ``mode`` says what trains: all from the start (``joint``), or part of it on ``base``, trained without stages before.
-    ``label`` is the arm as tables name it: empty for the one that is the backbone alone.
+    An arm whose mode is not ``joint`` is trained on ``base``, the backbone trained alone before; one that takes factors
+    has them from ``source``.
     """
 
     dataset: str
@@ -42,26 +42,29 @@ class Job:
     hyper: Mapping[str, Any]
     training: Mapping[str, Any]
     seed: int
-    arm: str = ""
-    stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    mode: str = "joint"
+    arm: Arm = field(default_factory=Arm)
     base: Job | None = None
-    label: str = ""
+    source: Job | None = None
 
     @property
     def key(self) -> str:
         """A hash over all settings: a line with this key is the same run."""
         told = [self.dataset, self.windows, self.backbone, self.hyper, self.training, self.seed]
-        if self.stages:
-            told += [self.stages, self.mode]
-        if self.base is not None:
-            told.append(self.base.key)
+        if self.arm.stages:
+            told += [self.arm.stages, self.arm.mode]
+        told += [each.key for each in (self.base, self.source) if each is not None]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def datasets(self) -> list[str]:
+        """The datasets that it needs."""
+        return [self.dataset] if self.source is None else [self.dataset, self.source.dataset]
 
     @property
     def setting(self) -> str:
         """What all seeds of a run have in common, as a hash."""
-        return replace(self, seed=0, base=None if self.base is None else replace(self.base, seed=0)).key
+        alike = {part: _seedless(getattr(self, part)) for part in ("base", "source")}
+        return replace(self, seed=0, **alike).key
 
 
 @dataclass(frozen=True)
@@ -134,20 +137,18 @@ def read_experiment(path: str | Path) -> Experiment:
             trainable = bool(getattr(cls, "trainable", True))
             needs_graph = bool(getattr(cls, "needs_graph", False))
             seen = {key: value for key, value in windows.items() if key != "graph" or needs_graph}
-            for arm, told in _arms(path, table, name, backbone).items():
-                stages, mode = told.get("stages", {}), told.get("mode", "joint")
-                recipes = {key: value for each in stages.items() for key, value in _recipe(*each).training.items()}
-                trained = {**mine, **recipes, **told.get("training", {})} if trainable or stages else {}
-                _check_settings(path, windows, trained)
-                for seed in seeds if trainable or stages else seeds[:1]:
+            for arm in read_arms(path, table, name, backbone):
+                drawn = trainable or bool(arm.stages)
+                trained = {**mine, **arm.recipes, **arm.training} if drawn else {}
+                _check_settings(path, {**windows, **arm.windows}, trained)
+                for seed in seeds if drawn else seeds[:1]:
                     base = None
-                    if mode != "joint":  # a solved one has no draw to repeat
+                    if arm.mode != "joint":  # a solved one has no draw to repeat
                         base = Job(
                             name, seen, backbone, own, mine if trainable else {}, seed if trainable else seeds[0]
                         )
-                    # An arm that is the backbone as the file trains it is the others' base, and has no name in tables.
-                    label = arm if stages or told.get("training") else ""
-                    jobs.append(Job(name, seen, backbone, own, trained, seed, arm, stages, mode, base, label))
+                    jobs.append(Job(name, {**seen, **arm.windows}, backbone, own, trained, seed, arm, base))
+    jobs = [_with_source(path, job, jobs) for job in jobs]
     published = tuple(_published(path, each) for each in table.get("published", []))
     known = {(job.dataset, job.windows.get("horizon", 12)) for job in jobs}
     for each in published:
@@ -158,6 +159,24 @@ def read_experiment(path: str | Path) -> Experiment:
             )
     paired = tuple(Path(path).parent / each for each in table.get("paired_with", []))
     return Experiment(table["name"], tuple(jobs), published, paired)
+
+
+def _seedless(job: Job | None) -> Job | None:
+    return None if job is None else replace(job, seed=0, base=_seedless(job.base), source=_seedless(job.source))
+
+
+def _with_source(path: str | Path, job: Job, jobs: list[Job]) -> Job:
+    """The job with that from which its arm takes factors."""
+    if not job.arm.factors:
+        return job
+    wanted = (job.arm.factors["dataset"], job.arm.factors["arm"], job.backbone, job.seed)
+    found = next((each for each in jobs if (each.dataset, each.arm.name, each.backbone, each.seed) == wanted), None)
+    if found is None or found.arm.factors or found.arm.stages.keys() != job.arm.stages.keys():
+        raise FieldcastError(
+            f"{path}: the arm '{job.arm.name}' takes factors from {dict(job.arm.factors)}, where the same stages are "
+            f"not trained beside {job.backbone} with seed {job.seed}: mend the arm."
+        )
+    return replace(job, source=found)
 
 
 def _backbones(path: str | Path, table: Mapping[str, Any], dataset: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -183,52 +202,6 @@ def _backbones(path: str | Path, table: Mapping[str, Any], dataset: Mapping[str,
         if not _are_seeds(chosen[name].get("seeds", table["seeds"])):
             raise FieldcastError(f"{path} gives '{name}' the seeds {chosen[name]['seeds']!r}: give {_SEEDS}.")
     return chosen
-
-
-def _arms(path: str | Path, table: Mapping[str, Any], dataset: str, backbone: str) -> dict[str, Mapping[str, Any]]:
-    """The arms of a backbone on a dataset, by name; one without stages where the file has none, and for baselines.
-
-    An arm has ``stages`` with their settings, a ``mode`` and ``training`` of its own, and may be for some ``backbones``
-    or ``datasets`` alone.
-    """
-    if backbone not in table["backbones"] or "arms" not in table:
-        return {"": {}}
-    chosen = {}
-    named = {"backbones": list(table["backbones"]), "datasets": [each["name"] for each in table["datasets"]]}
-    for name, told in table["arms"].items():
-        arm = told or {}
-        if not isinstance(arm, dict) or set(arm) - set(_ARM) or not _are_kinds_of_an_arm(arm):
-            raise FieldcastError(f"{path} gives the arm '{name}' {told!r}: give a table of {', '.join(_ARM)}.")
-        stages = {stage: settings or {} for stage, settings in arm.get("stages", {}).items()}
-        mode = arm.get("mode", "joint")
-        # Codes alone would not move: while an adapter is at its start nothing of theirs reaches the forecast.
-        if mode not in ("joint", "finetune") or (mode != "joint" and not stages):
-            raise FieldcastError(
-                f"{path}: the arm '{name}' has no mode '{mode}': choose joint or finetune, with stages."
-            )
-        for part, known in named.items():
-            for each in arm.get(part, []):
-                if each not in known:
-                    near = did_you_mean(str(each), known)
-                    raise FieldcastError(
-                        f"{path}: the arm '{name}' is for '{each}'{near}, which is none of its {part}: mend the name."
-                    )
-        if backbone in arm.get("backbones", [backbone]) and dataset in arm.get("datasets", [dataset]):
-            chosen[name] = {**arm, "stages": stages}
-    return chosen
-
-
-def _recipe(stage: str, told: Mapping[str, Any]) -> Recipe:
-    """The recipe that a stage's settings name, or an empty one."""
-    return STAGES.get(stage).recipe(str(told["recipe"])) if "recipe" in told else Recipe("the file", {})
-
-
-def _are_kinds_of_an_arm(arm: Mapping[str, Any]) -> bool:
-    tables = [arm.get("stages", {}), arm.get("training", {})]
-    if not all(isinstance(each, dict) for each in tables):
-        return False
-    told = all(isinstance(each or {}, dict) for each in tables[0].values())
-    return told and all(isinstance(arm.get(part, []), list) for part in ("backbones", "datasets"))
 
 
 def _are_seeds(value: Any) -> bool:

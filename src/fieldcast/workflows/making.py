@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from fieldcast.core.seeding import seeded
 from fieldcast.core.stage import AfterStage, Stage
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster, create, freeze, load, make_stage, save, save_adapter
-from fieldcast.forecaster.adapters import Mode
+from fieldcast.forecaster.adapters import Mode, take_factors
 from fieldcast.workflows.growing import grow, grown_windows
 from fieldcast.workflows.options import RunOptions
 
@@ -55,13 +57,20 @@ def _keep_adapter(base: Path, forecaster: Forecaster, place: Path, **told: Any) 
     return save_adapter(forecaster, place, base=base / place.name)
 
 
-def put_on(base: Forecaster, stages: Stages, mode: Mode, seed: int) -> Forecaster:
-    """The base with new stages behind its head, as adapters, and all frozen that the mode does not train."""
+def put_on(
+    base: Forecaster, stages: Stages, mode: Mode, seed: int, factors: Iterable[nn.Module] | None = None
+) -> Forecaster:
+    """The base with new stages behind its head, as adapters, and all frozen that the mode does not train.
+
+    With ``factors``, stages of the same kinds trained elsewhere, they begin with what nodes share in these.
+    """
     with seeded(seed):
         for name, stage in zip(stages, make_stages(stages), strict=True):
             if not isinstance(stage, AfterStage):
                 raise FieldcastError(f"'{name}' does not stand behind the head: train it with its backbone instead.")
             base.attach(stage, name)
+    for stage, trained in zip(base.adapters.values(), factors or (), strict=factors is not None):
+        take_factors(stage, trained)  # type: ignore[arg-type]
     freeze(base, mode)
     return base
 

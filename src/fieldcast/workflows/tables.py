@@ -286,7 +286,9 @@ def _protocol(lines: Sequence[Line]) -> str:
         raise FieldcastError(f"the lines of {first['dataset']} are of different data: run the older ones anew.")
     seeds = sorted({line["seed"] for line in lines})
     settings = {
-        name_of(line): {**line["training"], **line["hyper"], **_beside(line)} for line in lines if line["training"]
+        name_of(line): {**line["training"], **line["hyper"], **_beside(line), **_own_stride(line, protocol)}
+        for line in lines
+        if line["training"]
     }
     graphs = {name_of(line): line["windows"]["graph"] for line in lines if "graph" in line["windows"]}
     counts = protocol["windows"]
@@ -313,7 +315,16 @@ def _beside(line: Line) -> dict[str, Any]:
     if not line.get("stages"):
         return {}
     own = {f"{stage}.{key}": value for stage, told in line["stages"].items() for key, value in told.items()}
-    return {"stages": " and ".join(line["stages"]), **own, "mode": line["mode"]}
+    told = {"stages": " and ".join(line["stages"]), **own, "mode": line["mode"]}
+    if "factors" in line:
+        told["factors"] = f"those of {line['factors']['arm']} on {line['factors']['dataset']}"
+    return told
+
+
+def _own_stride(line: Line, protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """The stride of an arm that trains on fewer windows than the others."""
+    stride = line["protocol"].get("stride", 1)
+    return {} if stride == protocol.get("stride", 1) else {"stride in training": stride}
 
 
 def _thinned(protocol: Mapping[str, Any]) -> str:

@@ -33,7 +33,7 @@ def controls() -> None:
 def test_every_arm_can_be_made(path: Path) -> None:
     jobs = read_experiment(path).jobs
     assert len({job.key for job in jobs}) == len(jobs)
-    for stages in {str(job.stages): job.stages for job in jobs}.values():
+    for stages in {str(job.arm.stages): job.arm.stages for job in jobs}.values():
         for name, told in stages.items():
             make_stage(name, told)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Batch
 from fieldcast.core.registry import BACKBONES
+from fieldcast.core.stage import Stage
 from fieldcast.data.graph import from_coordinates
 from fieldcast.data.loader import WindowLoader
 from fieldcast.data.readings import Readings
@@ -99,19 +100,21 @@ def random_windows(size: Size, with_graph: bool = True, seed: int = 0, *, with_g
 
 
 class Subject:
-    """A backbone ready to be measured; ``infer`` and ``step`` are one call each, on the same batch.
+    """A backbone, with stages or without, to be measured; ``infer`` and ``step`` are one call each, on the same batch.
 
     A step is zero_grad, forward, masked MAE in scaled units, backward, clipping and Adam, as training does it.
     ``name`` may give settings (:func:`with_settings`).
     """
 
-    def __init__(self, name: str, size: Size, device: str = "cpu", windows: Windows | None = None):
+    def __init__(
+        self, name: str, size: Size, device: str = "cpu", windows: Windows | None = None, stages: Sequence[Stage] = ()
+    ):
         self.name, self.size, self.device = name, size, device
         name, hyper = with_settings(name)
         cls = BACKBONES.get(name)
         assert issubclass(cls, Backbone)
         windows = windows or random_windows(size, with_graph=cls.needs_graph, with_grid=cls.needs_grid)
-        self.forecaster: Forecaster = create(name, windows, seed=0, **hyper).to(device)
+        self.forecaster: Forecaster = create(name, windows, stages, seed=0, **hyper).to(device)
         self._batch = Batch.of(next(iter(WindowLoader(windows, "train", size.batch_size))), device)
         self._task = TrainingOptions().task()
         self._optimizer: torch.optim.Optimizer | None = None
@@ -123,14 +126,15 @@ class Subject:
     def step(self, batch: Batch | None = None) -> None:
         """One training step, on another mini-batch if given."""
         model, batch = self.forecaster.train(), batch or self._batch
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         if self._optimizer is None:
-            self._optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+            self._optimizer = torch.optim.Adam(trained, 1e-3)
         assert batch.y is not None and batch.y_observed is not None
         self._optimizer.zero_grad()
         x, ctx = model.prepare(batch, teacher=True)
         loss = self._task.loss(model, x, ctx, model.rescale(batch.y), batch.y_observed)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        torch.nn.utils.clip_grad_norm_(trained, 5.0)
         self._optimizer.step()
 
     def flops(self) -> int:
