@@ -61,11 +61,14 @@ def saved(figure: Figure, name: str) -> None:
 
 
 def draw_grid(found: list[dict[str, Any]]) -> Figure:
-    base = next(pooled(line) for line in found if line["backbone"] == BACKBONE and not line["arm"])
+    errors: dict[str, list[float]] = {}
+    for line in found:
+        if line["backbone"] == BACKBONE:
+            errors.setdefault(line["arm"], []).append(pooled(line))
+    base, seeds = np.mean(errors.pop("")), len({line["seed"] for line in found if line["arm"]})
     cells = {
-        tuple(int(number) for number in re.findall(r"\d+", line["arm"])): 100 * (pooled(line) / base - 1)
-        for line in found
-        if line["arm"]
+        tuple(int(number) for number in re.findall(r"\d+", arm)): 100 * (np.mean(each) / base - 1)
+        for arm, each in errors.items()
     }
     layers, ranks = (sorted({cell[part] for cell in cells}) for part in (0, 1))
     table = np.array([[cells.get((layer, rank), np.nan) for rank in ranks] for layer in layers])
@@ -83,7 +86,9 @@ def draw_grid(found: list[dict[str, Any]]) -> Figure:
     axes.grid(visible=False)
     axes.set_title("Pooled MAE to the trained LSTM, %")
     figure.colorbar(image, ax=axes, label="%")
-    figure.suptitle(f"{DATASET}, test part, one seed, adapter tuned on the frozen base", fontsize=9, color=SOFT)
+    figure.suptitle(
+        f"{DATASET}, test part, mean of {seeds} seeds, adapter tuned on the frozen base", fontsize=9, color=SOFT
+    )
     return figure
 
 
@@ -138,19 +143,24 @@ def draw_gains(axes: Axes, gains: list[dict[str, Any]]) -> None:
 
 
 @torch.no_grad()
-def representations(base: Forecaster, tuned: Forecaster, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
-    """Per node, means over the validation windows: what the backbone encodes [N, D], and the adapter's last hidden
-    state h^L [N, d]."""
-    seen: list[torch.Tensor] = []
+def representations(base: Forecaster, tuned: Forecaster, windows: Windows) -> tuple[np.ndarray, ...]:
+    """Per node, means over the validation windows: what the backbone encodes [N, D], and of the adapter its hidden
+    state before the codes act, h^0, and after, h^L [N, d]."""
+    first: list[torch.Tensor] = []
+    last: list[torch.Tensor] = []
     block = tuned.after[0].blocks[0]  # type: ignore[index]
-    hook = block.head.register_forward_pre_hook(lambda _, given: seen.append(given[0].mean(dim=0)))  # type: ignore[union-attr]
+    hooks = [
+        block.stem.register_forward_hook(lambda _, given, out: first.append(out.mean(dim=0))),  # type: ignore[union-attr]
+        block.head.register_forward_pre_hook(lambda _, given: last.append(given[0].mean(dim=0))),  # type: ignore[union-attr]
+    ]
     before = []
     for batch in WindowLoader(windows, "validation", 64):
         x, ctx = base.prepare(Batch.of(batch))
         before.append(base.backbone.encode(x, ctx).mean(dim=0))  # [N, D]
         tuned(x, ctx)
-    hook.remove()
-    return torch.stack(before).mean(dim=0).numpy(), torch.stack(seen).mean(dim=0).numpy()
+    for hook in hooks:
+        hook.remove()
+    return tuple(torch.stack(each).mean(dim=0).numpy() for each in (before, first, last))
 
 
 def profiles(windows: Windows) -> np.ndarray:
@@ -170,10 +180,10 @@ def likeness(points: np.ndarray, days: np.ndarray) -> float:
 
 
 def draw_nodes(parts: dict[str, np.ndarray], days: np.ndarray, found: dict[str, float]) -> Figure:
-    figure = Figure(figsize=(9.5, 4.2), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(13, 4.2), layout="constrained", facecolor="white")
     peak = 24 * days.argmax(axis=1) / days.shape[1]
     shown = None
-    for axes, (name, points) in zip(figure.subplots(1, 2), parts.items(), strict=True):
+    for axes, (name, points) in zip(figure.subplots(1, 3), parts.items(), strict=True):
         plane = TSNE(random_state=0, init="pca", perplexity=20).fit_transform(points)
         shown = axes.scatter(
             *plane.T, c=peak, cmap="twilight_shifted", vmin=0, vmax=24, s=18, edgecolor=SOFT, linewidth=0.3
@@ -197,13 +207,13 @@ def nodes(kept: Path, data: Path) -> None:
     base, tuned = (load(kept / mine[arm].key) for arm in ("base", "finetune"))
     readings = open_readings(data / DATASET)
     windows = Windows(readings, base.form.lookback, base.form.horizon)
-    before, after = representations(base, tuned, windows)
     days = profiles(windows)
-    parts = {"before: what the LSTM encodes": before, "after: the adapter's last hidden state": after}
+    names = ("what the LSTM encodes", "the adapter before the codes act", "after they acted, layer by layer")
+    parts = dict(zip(names, representations(base, tuned, windows), strict=True))
     found = {name: likeness((points - points.mean(0)) / points.std(0), days) for name, points in parts.items()}
     parts = {name: (points - points.mean(0)) / points.std(0) for name, points in parts.items()}
     saved(draw_nodes(parts, days, found), "st_lora_nodes.png")
-    chance = likeness(np.random.default_rng(0).normal(size=after.shape), days)
+    chance = likeness(np.random.default_rng(0).normal(size=parts[names[-1]].shape), days)
     record = {
         "what": f"mean correlation of a node's day with the days of its {NEIGHBOURS} nearest nodes in a representation",
         "dataset": DATASET, "dataset_hash": readings.hash, "backbone": BACKBONE, "seed": 0,

@@ -5,6 +5,8 @@ Loaded by ``python experiments/run.py FILE --plugin experiments/st_lora/controls
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -32,12 +34,16 @@ class Twice(AfterStage):
 class EqualMLP(AfterStage):
     """y' = y + W_2 relu(W_1 [y | x | w] + b_1) + b_2, shared by all nodes: ST-LoRA's inputs, parameters and step size.
 
-    W_2 and b_2 start at zero. Shapes: y [B, H, M, O] -> the same.
+    W_2 and b_2 start at zero. ``rank`` is that of the ST-LoRA whose size it has. Shapes: y [B, H, M, O] -> the same.
     """
+
+    def __init__(self, rank: int | Literal["auto"] = "auto"):
+        super().__init__()
+        self.rank = rank
 
     def build(self, spec: Spec) -> Spec:
         with torch.device("meta"):
-            (adapter := STLoRA()).build(spec)
+            (adapter := STLoRA(rank=self.rank)).build(spec)
         budget = sum(each.numel() for each in adapter.parameters())
         self.learning_rate = adapter.learning_rate
         self.horizon, self.targets, self.calendar_sizes = spec.horizon, spec.targets, spec.calendar_sizes

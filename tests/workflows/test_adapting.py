@@ -246,14 +246,63 @@ def test_new_sensors_are_not_left_without_edges(tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     table = pd.read_csv(tmp_path / "tiny.csv").assign(new=lambda rows: 3 * rows["s2"] - 20)
     table.to_csv(tmp_path / "new" / "more.csv", index=False)
-    with pytest.raises(FieldcastError, match="new sensors would have no edges"):
-        adapt_to_new_sensors(tmp_path / "run", tmp_path / "new" / "more.csv", tmp_path / "grown")
-    assert not (tmp_path / "grown").exists()
+    table.to_csv(tmp_path / "beside.csv", index=False)  # the graph there is that of the three
+    for more in (tmp_path / "new" / "more.csv", tmp_path / "beside.csv"):
+        with pytest.raises(FieldcastError, match=r"no new sensor in .* has an edge"):
+            adapt_to_new_sensors(tmp_path / "run", more, tmp_path / "grown")
+        assert not (tmp_path / "grown").exists()
+    with pytest.raises(FieldcastError, match=r"no new sensor in .* has an edge"):
+        adapt_to_new_sensors(
+            tmp_path / "run", tmp_path / "new" / "more.csv", tmp_path / "grown", graph=str(tmp_path / "graph.npz")
+        )
     adapt_to_new_sensors(
         tmp_path / "run", tmp_path / "new" / "more.csv", tmp_path / "grown", graph="correlation:1", training=TRAINING
     )
     graph = load(tmp_path / "grown").graph
     assert graph is not None and graph.nodes == 4 and 2 in graph.adjacency().toarray()[3].nonzero()[0]
+
+
+def test_a_file_of_a_graph_is_of_the_sensors_that_it_was_given_for(tmp_path: Path) -> None:
+    """The run was told of a graph by name: over more sensors, in another order, it says nothing."""
+    pd.DataFrame({"from": ["s0"], "to": ["s1"], "cost": [1.0]}).to_csv(tmp_path / "edges.csv", index=False)
+    windows = WindowOptions(lookback=6, horizon=3, graph=str(tmp_path / "edges.csv"))
+    options = tiny_run(
+        tmp_path, backbone="gcn_gru", hyper={"width": 4}, seeds=(0,), stages={"st_lora": {"rank": 1}}, windows=windows
+    )  # fmt: skip
+    run(options, tmp_path / "run")
+    table = pd.read_csv(tmp_path / "tiny.csv")
+    table.insert(1, "new", 3 * table["s2"] - 20)
+    table.to_csv(tmp_path / "more.csv", index=False)
+    with pytest.raises(FieldcastError, match=r"no new sensor in .* has an edge"):
+        adapt_to_new_sensors(tmp_path / "run", tmp_path / "more.csv", tmp_path / "grown")
+    edges = pd.DataFrame({"from": ["s0", "new"], "to": ["s1", "s2"], "cost": [1.0, 1.0]})
+    edges.to_csv(tmp_path / "all.csv", index=False)
+    adapt_to_new_sensors(
+        tmp_path / "run", tmp_path / "more.csv", tmp_path / "grown", graph=str(tmp_path / "all.csv"), training=TRAINING
+    )
+    graph = load(tmp_path / "grown").graph
+    assert graph is not None
+    assert sorted(zip(*graph.edge_index.tolist(), strict=True)) == [(0, 1), (3, 2)], "s0 to s1, and the fourth to s2"
+    adapted = adapt(tmp_path / "grown", {"st_lora": {"rank": 1}}, tmp_path / "more", training=TRAINING)
+    assert adapted["nodes"] == ["s0", "s1", "s2", "new"], "whatever the order in the file"
+
+
+def test_a_run_on_another_has_the_settings_of_that(
+    runs: tuple[Path, dict[str, Any], dict[str, str]], tmp_path: Path
+) -> None:
+    """What the base was trained with cannot be another here: it would not act, or leak test rows."""
+    options = read_run(runs[0] / "lora")
+    for changes in (
+        {"windows": dataclasses.replace(options.windows, split="windows-first 2:1:7")}, {"hyper": {"width": 64}},
+        {"windows": dataclasses.replace(options.windows, scaler="node")}, {"backbone": "lstm"},
+    ):  # fmt: skip
+        with pytest.raises(FieldcastError, match="which has another"):
+            run(dataclasses.replace(options, **changes), tmp_path / "out")
+    with pytest.raises(FieldcastError, match="is not there: bring it back"):
+        run(dataclasses.replace(options, base=str(tmp_path / "gone")), tmp_path / "out")
+    with pytest.raises(FieldcastError, match="name that as its base"):
+        dataclasses.replace(options, base=None)
+    assert not (tmp_path / "out").exists()
 
 
 def test_new_sensors_have_their_places(tmp_path: Path) -> None:

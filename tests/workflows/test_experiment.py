@@ -222,6 +222,9 @@ def test_all_channels(place: Path) -> None:
         ({"published": [{"model": "a"}]}, "lacks 'dataset'"),
         ({"published": [{**PAPER, "mae": 1}]}, "unknown key 'mae'"),
         ({"published": [{**PAPER, "average": "both"}]}, "the average 'both'"),
+        ({"published": [{**PAPER, "average": "step 0"}]}, "the average 'step 0'"),
+        ({"published": [{**PAPER, "average": "step 99"}]}, "give a step within the horizon"),
+        ({"published": [{**PAPER, "dataset": ["a.csv"]}]}, "give its name"),
         ({"published": [{**PAPER, "horizon": 9}]}, "no run like that"),
     ],
 )
@@ -383,7 +386,11 @@ def test_arms_of_a_solved_backbone(place: Path) -> None:
         ({"stages": {"st_lro": {}}}, "no stage 'st_lro'"),
         ({"stages": {"st_lora": {"rank": "x"}}}, "takes no rank 'x'"),
         ({"stages": {"st_lora": {}}, "mode": "codes"}, "no mode 'codes'"),
-        ({"windows": {"horizon": 3}}, "only their stride is its own"),
+        ({"windows": {"horizon": 3}}, "only their stride may be another"),
+        ({"windows": {"stride": 0}}, "only their stride may be another"),
+        ([], "gives the arm 'x'"),
+        ({}, "'base' and 'x' of stid on a.csv are one run"),
+        ({"stages": {"st_lora": {}}, "mode": "codes", "factors": {"dataset": "a.csv", "arm": ["x"]}}, "takes factors"),
         ({"stages": {"st_lora": {}}, "mode": "codes", "factors": {"dataset": "a.csv"}}, "takes factors from"),
         (
             {"stages": {"st_lora": {}}, "mode": "codes", "factors": {"dataset": "a.csv", "arm": "base"}},

@@ -17,8 +17,8 @@ def run(argv: Sequence[str]) -> None:
     from fieldcast.core.backbone import Backbone
     from fieldcast.core.registry import BACKBONES, STAGES
     from fieldcast.training import TrainingOptions
-    from fieldcast.workflows.board import CONFIG, board_table
-    from fieldcast.workflows.options import BASELINES, TUNED, ReadingsOptions, RunOptions, WindowOptions
+    from fieldcast.workflows.board import board_table
+    from fieldcast.workflows.options import BASELINES, CONFIG, TUNED, ReadingsOptions, RunOptions, WindowOptions
     from fieldcast.workflows.running import run as run_workflow
 
     files, argv = take(argv, "config")

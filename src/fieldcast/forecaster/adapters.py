@@ -77,7 +77,8 @@ def save_adapter(
     folder.mkdir(parents=True, exist_ok=True)
     form = forecaster.form
     names = stage.peft_names()
-    state = storable({names[key]: tensor for key, tensor in stage.state_dict().items()})
+    state = {names[key]: tensor for key, tensor in stage.state_dict().items()}
+    data = safetensors.torch.save(storable(state))
     settings = {
         "peft_type": stage.peft_type,
         "base_model_name_or_path": None if base is None else Path(os.path.relpath(base, folder)).as_posix(),
@@ -86,14 +87,11 @@ def save_adapter(
             "stage": STAGES.name_of(type(stage)), "hyper": stage.hyper, "num_nodes": len(form.nodes),
             "node_ids_sha256": _nodes_hash(forecaster), "base_fingerprint": fingerprint(forecaster),
             "history": form.lookback, "horizon": form.horizon, "output_dim": len(form.targets),
-            "scaler": form.scaler.to_json(), "weights_sha256": _sha256(safetensors.torch.save(state)),
+            "scaler": form.scaler.to_json(), "weights_sha256": _sha256(data),
             "spec_version": 1,
         },
     }  # fmt: skip
-    try:
-        write_atomically(folder / WEIGHTS, safetensors.torch.save(state))
-    except SafetensorError:
-        raise FieldcastError(f"{folder / WEIGHTS} could not be written: make room on the disk.") from None
+    write_atomically(folder / WEIGHTS, data)
     write_atomically(folder / CONFIG, json.dumps(settings, indent=1, allow_nan=False) + "\n")
     return folder
 
@@ -143,12 +141,12 @@ def take_factors(stage: AfterStage, trained: AfterStage) -> None:
     Tensors without a node axis are copied; what nodes have of their own (codes) stays as it is, to be learned anew.
     """
     own, given = stage.node_axes(), trained.state_dict()
-    shared = {name: tensor for name, tensor in stage.state_dict().items() if name not in own}
-    wrong = [name for name, tensor in shared.items() if name not in given or given[name].shape != tensor.shape]
-    if type(stage) is not type(trained) or wrong or set(given) - set(shared) - set(own):
+    shared = {name: tensor.shape for name, tensor in stage.state_dict().items() if name not in own}
+    alike = type(stage) is type(trained) and stage.hyper == trained.hyper
+    if not alike or any(name not in given or given[name].shape != shape for name, shape in shared.items()):
         raise FieldcastError(
-            f"the shared factors of this {type(trained).__name__} do not fit another {type(stage).__name__} "
-            f"({wrong[0] if wrong else 'other tensors'}): give it the same settings, look-back, horizon and targets."
+            f"the shared factors of this {type(trained).__name__} do not fit that {type(stage).__name__}: give both "
+            "the same settings, look-back, horizon and number of targets."
         )
     stage.load_state_dict({name: given[name] for name in shared}, strict=False)
 

@@ -13,7 +13,7 @@ from fieldcast.forecaster.adapters import Mode
 from fieldcast.training import TrainingOptions
 from fieldcast.workflows.evaluating import finished_seeds, read_run
 from fieldcast.workflows.making import keeps_adapters
-from fieldcast.workflows.options import ReadingsOptions, RunOptions
+from fieldcast.workflows.options import ReadingsOptions, RunOptions, graph_folder, is_rule
 from fieldcast.workflows.running import readings_as_trained, run
 
 
@@ -57,15 +57,21 @@ def adapt_to_new_sensors(
 
     ``data`` are readings of the run's sensors and of the new ones, read as the run read its own. Whatever a sensor has
     to itself (codes, embeddings) is for a new one the mean over the run's; of these the adapters' are then tuned. A
-    backbone that needs a graph takes ``graph`` (a file over all sensors, or a rule such as nearest:8), else the one
-    that the run's own setting makes of ``data``, or that lies beside. ``out`` becomes a run of whole forecasters;
+    backbone that needs a graph takes ``graph`` (a file over all sensors in the order of ``data``, or a rule such as
+    nearest:8), else the run's own rule over ``data``, or the graph that lies beside ``data`` in a folder of its own.
+    ``out`` becomes a run of whole forecasters;
     returns its board.
     """
     before = _on(trained, read_run(trained))
     source = readings_as_trained(trained, ReadingsOptions(str(data)))
     # The start and the rule of scored cells are the run's too, for these are its readings with more sensors.
     source = dataclasses.replace(source, start=before.readings.start, scored_cells=before.readings.scored_cells)
-    windows = before.windows if graph is None else dataclasses.replace(before.windows, graph=graph)
+    if graph is None and not is_rule(before.windows.graph):
+        # A file that the run was given, or that lies beside its own readings, is over its own sensors.
+        graph = "none" if graph_folder(data) == graph_folder(before.readings.data) else None
+    elif graph is None:
+        graph = before.windows.graph
+    windows = dataclasses.replace(before.windows, graph=graph)
     options = dataclasses.replace(
         before, readings=source, windows=windows, stages={}, mode="codes", training=training or before.training
     )

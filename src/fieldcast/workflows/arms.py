@@ -54,7 +54,7 @@ def read_arms(path: str | Path, table: Mapping[str, Any], dataset: str, backbone
     named = {"backbones": list(table["backbones"]), "datasets": [each["name"] for each in table["datasets"]]}
     chosen = []
     for name, told in table["arms"].items():
-        given = told or {}
+        given = {} if told is None else told
         if not isinstance(given, dict) or set(given) - set(_KEYS) or not _are_kinds(given):
             raise FieldcastError(f"{path} gives the arm '{name}' {told!r}: give a table of {', '.join(_KEYS)}.")
         for part, known in named.items():
@@ -78,10 +78,12 @@ def _check(path: str | Path, arm: Arm, arms: Mapping[str, Any], datasets: list[s
     modes = ["joint"] if not arm.stages else ["finetune", "codes"] if arm.factors else ["joint", "finetune"]
     if arm.mode not in modes:
         raise FieldcastError(f"{path}: the arm '{arm.name}' has no mode '{arm.mode}': choose {' or '.join(modes)}.")
-    if set(arm.windows) - {"stride"}:
-        raise FieldcastError(f"{path}: the arm '{arm.name}' is scored on other windows: only their stride is its own.")
-    whence = arm.factors and (arm.factors.get("arm") in arms and arm.factors.get("dataset") in datasets)
-    if arm.factors and (set(arm.factors) != {"dataset", "arm"} or not whence):
+    if set(arm.windows) - {"stride"} or not all(type(each) is int and each > 0 for each in arm.windows.values()):
+        raise FieldcastError(
+            f"{path}: the arm '{arm.name}' has windows of its own: only their stride may be another, 1 or more."
+        )
+    known = [arm.factors.get("arm") in list(arms), arm.factors.get("dataset") in datasets]
+    if arm.factors and (set(arm.factors) != {"dataset", "arm"} or not all(known)):
         raise FieldcastError(
             f"{path}: the arm '{arm.name}' takes factors from {dict(arm.factors)}: name a dataset and an arm of it."
         )

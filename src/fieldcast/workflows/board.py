@@ -15,9 +15,9 @@ from fieldcast.data.plain import Unreadable, read_plain
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.evaluation import across_seeds, format_table, score_row
+from fieldcast.workflows.options import CONFIG
 from fieldcast.workflows.scoring import Scored, protocol_of
 
-CONFIG = "config.yaml"
 SCORES = "scores.json"
 SAMPLE = "sample.npz"
 BASELINES_FOLDER = "baselines"

@@ -12,11 +12,10 @@ from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster, load
 from fieldcast.forecaster.predicting import conform
-from fieldcast.workflows.board import CONFIG, RECORD, Entry, build_board, check_run, write_board
-from fieldcast.workflows.options import ReadingsOptions, RunOptions
+from fieldcast.workflows.board import RECORD, Entry, build_board, check_run, write_board
+from fieldcast.workflows.options import CONFIG, ReadingsOptions, RunOptions, settings_of
 from fieldcast.workflows.running import (
     count_parameters,
-    read_settings,
     readings_as_trained,
     run_hash,
     score_baselines,
@@ -30,7 +29,7 @@ def read_run(folder: str | Path) -> RunOptions:
     if not path.is_file():
         raise FieldcastError(f"{folder} holds no run ({CONFIG} is absent): give the folder that train wrote.")
     check_run(folder)
-    return RunOptions.from_json(read_settings(path))
+    return settings_of(folder)
 
 
 def finished_seeds(folder: str | Path, options: RunOptions) -> list[int]:

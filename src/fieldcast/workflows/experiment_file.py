@@ -149,6 +149,13 @@ def read_experiment(path: str | Path) -> Experiment:
                         )
                     jobs.append(Job(name, {**seen, **arm.windows}, backbone, own, trained, seed, arm, base))
     jobs = [_with_source(path, job, jobs) for job in jobs]
+    seen_keys: dict[str, Job] = {}
+    for job in jobs:
+        if (other := seen_keys.setdefault(job.key, job)) is not job:
+            raise FieldcastError(
+                f"{path}: '{other.arm.name}' and '{job.arm.name}' of {job.backbone} on {job.dataset} are one run: "
+                "leave one out."
+            )
     published = tuple(_published(path, each) for each in table.get("published", []))
     known = {(job.dataset, job.windows.get("horizon", 12)) for job in jobs}
     for each in published:
@@ -171,7 +178,7 @@ def _with_source(path: str | Path, job: Job, jobs: list[Job]) -> Job:
         return job
     wanted = (job.arm.factors["dataset"], job.arm.factors["arm"], job.backbone, job.seed)
     found = next((each for each in jobs if (each.dataset, each.arm.name, each.backbone, each.seed) == wanted), None)
-    if found is None or found.arm.factors or found.arm.stages.keys() != job.arm.stages.keys():
+    if found is None or found.arm.factors or found.arm.stages != job.arm.stages:
         raise FieldcastError(
             f"{path}: the arm '{job.arm.name}' takes factors from {dict(job.arm.factors)}, where the same stages are "
             f"not trained beside {job.backbone} with seed {job.seed}: mend the arm."
@@ -265,6 +272,8 @@ def _published(path: str | Path, entry: Any) -> Published:
             f"a published figure in {path} {said}: give model, dataset, horizon, average (mean, pooled or step 3), "
             "source and MAE, RMSE or MAPE."
         )
+    if not isinstance(entry["dataset"], str):
+        raise FieldcastError(f"a published figure in {path} has the dataset {entry['dataset']!r}: give its name.")
     figures = {measure: entry[measure] for measure in ("MAE", "RMSE", "MAPE") if measure in entry}
     numbers = {**figures, "horizon": entry["horizon"]}
     for key, value in numbers.items():

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from fieldcast.data.graph import Graph
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster, freeze, load
 from fieldcast.workflows.options import RunOptions
 
 
-def grown_windows(options: RunOptions) -> Windows:
-    """The windows of such a run: the sensors of its base in their order, then the new ones.
+def grown_windows(options: RunOptions, old: Sequence[str]) -> Windows:
+    """The windows of such a run: the base's sensors, ``old``, in their order, then the new ones.
 
     The readings are those of all; the graph is the one that the options make of them, or that lies beside them.
     """
-    old = _one_of(options).form.nodes
-    readings = options.readings.open()
+    readings, data = options.readings.open(), options.readings.data
     new = [node for node in readings.nodes if node not in set(old)]
     absent = [node for node in old if node not in set(readings.nodes)]
-    data = options.readings.data
     if absent or not new:
         said = f"lacks the run's sensor '{absent[0]}'" if absent else "has no sensor that the run does not have"
         raise FieldcastError(f"{data} {said}: give readings of the run's sensors and of new ones.")
@@ -37,18 +37,18 @@ def grown_windows(options: RunOptions) -> Windows:
 def grow(options: RunOptions, windows: Windows, seed: int) -> Forecaster:
     """The base's forecaster of a seed over all sensors, in which only what new ones have of their own is trained.
 
-    Whatever a sensor has to itself (codes, embeddings) is for a new one the mean over the base's.
+    Whatever a sensor has to itself (codes, embeddings) is for a new one the mean over the base's. A backbone that needs
+    a graph is refused one in which no new sensor has an edge.
     """
     base = load(Path(str(options.base)) / f"seed{seed}")
     old, nodes = base.form.nodes, windows.form.nodes
-    if base.graph is not None and windows.graph is None:
+    if base.backbone.needs_graph and not _reaches(windows.graph, len(old)):
         raise FieldcastError(
-            f"the run has a graph and {options.readings.data} has none beside it, so new sensors would have no edges: "
-            "give the graph of all sensors (--graph)."
+            f"no new sensor in {options.readings.data} has an edge in a graph: give the graph of all sensors, in the "
+            "order of these readings (--graph), or a rule such as nearest:8."
         )
     order = [*range(len(old)), *[-1] * (len(nodes) - len(old))]
-    graph = None if base.graph is None else windows.graph
-    forecaster = base.renode(order, names=nodes[len(old) :], coordinates=windows.form.coordinates, graph=graph)
+    forecaster = base.renode(order, names=nodes[len(old) :], coordinates=windows.form.coordinates, graph=windows.graph)
     freeze(forecaster, "codes")
     fresh = torch.tensor([position < 0 for position in order])  # [N]
     for stage in forecaster.after:
@@ -66,5 +66,9 @@ def _masked(mask: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
     return mask.to(gradient.device) * gradient
 
 
-def _one_of(options: RunOptions) -> Forecaster:
-    return load(Path(str(options.base)) / f"seed{options.seeds[0]}")
+def _reaches(graph: Graph | None, old: int) -> bool:
+    """Whether an edge joins one of the nodes from ``old`` on to another."""
+    if graph is None:
+        return False
+    here, there = graph.edge_index
+    return bool(((here >= old) | (there >= old))[here != there].any())

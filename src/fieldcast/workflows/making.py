@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,9 @@ from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster, create, freeze, load, make_stage, save, save_adapter
 from fieldcast.forecaster.adapters import Mode, take_factors
+from fieldcast.forecaster.predicting import conform
 from fieldcast.workflows.growing import grow, grown_windows
-from fieldcast.workflows.options import RunOptions
+from fieldcast.workflows.options import CONFIG, RunOptions, settings_of
 
 Make = Callable[[int], Forecaster]
 Keep = Callable[..., Path]
@@ -24,10 +26,33 @@ Stages = Mapping[str, Mapping[str, Any]]
 
 
 def open_windows(options: RunOptions) -> Windows:
-    """The windows of a run."""
+    """The windows of a run; those of a run on another have its sensors in its order, and its graph."""
+    if options.base is None:
+        return options.windows.windows(options.readings.open(), beside=options.readings.data)
+    if not (Path(options.base) / CONFIG).is_file():
+        raise FieldcastError(f"the run is on {options.base}, which is not there: bring it back.")
+    _check_base(options, settings_of(options.base))
+    base = load(Path(options.base) / f"seed{options.seeds[0]}")
     if options.mode == "codes":
-        return grown_windows(options)
-    return options.windows.windows(options.readings.open(), beside=options.readings.data)
+        return grown_windows(options, base.form.nodes)
+    return options.windows.over(conform(options.readings.open(), base.form), base.graph)
+
+
+def _check_base(options: RunOptions, before: RunOptions) -> None:
+    """Refuse settings that a run takes from its base and that are not those of the base: they would not act."""
+    grown = options.mode == "codes"
+    parts = [("backbone", options.backbone, before.backbone), ("backbone's settings", options.hyper, before.hyper)]
+    parts += [
+        (each.name, getattr(options.windows, each.name), getattr(before.windows, each.name))
+        for each in dataclasses.fields(options.windows)
+        if each.name != "graph" or not grown
+    ]
+    parts += [] if grown else [("readings", options.readings, before.readings)]
+    for name, own, given in parts:
+        if own != given:
+            raise FieldcastError(
+                f"the run is on {options.base}, which has another {name} ({given}, here {own}): leave that out."
+            )
 
 
 def ways(options: RunOptions, windows: Windows) -> tuple[Make, Keep]:

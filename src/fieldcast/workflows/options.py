@@ -20,6 +20,7 @@ from fieldcast.data.graph import (
     from_npz,
     from_sparse_npz,
 )
+from fieldcast.data.plain import Unreadable, read_plain
 from fieldcast.data.readings import Readings
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError, did_you_mean
@@ -28,6 +29,8 @@ from fieldcast.training import TrainingOptions
 
 BASELINES = ("last_value", "window_mean", "historical_inertia", "daily_climatology", "weekly_climatology", "ridge_var")
 MODES = ", ".join(get_args(Mode))
+CONFIG = "config.yaml"
+"""Where a run's folder says what the run is."""
 TUNED = ("base", "base_name", "mode")
 """The settings of a run on another run."""
 Made = TypeVar("Made")
@@ -119,7 +122,7 @@ class WindowOptions:
 
     def at_home(self) -> WindowOptions:
         """The same with the path of the graph absolute, so that a run can be read again from anywhere."""
-        named = self.graph is None or self.graph == "none" or re.fullmatch(_MADE, self.graph)
+        named = self.graph is None or self.graph == "none" or is_rule(self.graph)
         return self if named else replace(self, graph=str(Path(str(self.graph)).expanduser().absolute()))
 
 
@@ -155,6 +158,8 @@ class RunOptions:
             raise FieldcastError(f"the seeds are {list(self.seeds)}: give at least one, each once, none negative.")
         if max(self.seeds) >= 2**63:
             raise FieldcastError(f"the seed {max(self.seeds)} is too large: give one below 2^63.")
+        if self.base is None and (self.base_name or self.mode != "joint"):
+            raise FieldcastError(f"a run in mode '{self.mode}' is on another run: name that as its base.")
         if len(set(self.baselines)) < len(self.baselines):
             raise FieldcastError(f"the baselines are {', '.join(self.baselines)}: name each once.")
 
@@ -205,6 +210,22 @@ class RunOptions:
         )
 
 
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings that :func:`run` wrote, as plain data."""
+    try:
+        table = read_plain(path, "yaml")
+    except Unreadable:
+        table = None
+    if not isinstance(table, dict):
+        raise FieldcastError(f"{path} is damaged: train the run again with another --out.")
+    return table
+
+
+def settings_of(folder: str | Path) -> RunOptions:
+    """The settings of the run in a folder."""
+    return RunOptions.from_json(read_settings(Path(folder) / CONFIG))
+
+
 def settings(cls: type[Made], table: Mapping[str, Any], where: str) -> Made:
     """An options class from a table that somebody may have written: unknown names and wrong kinds are refused."""
     hints = get_type_hints(cls)
@@ -217,6 +238,11 @@ def settings(cls: type[Made], table: Mapping[str, Any], where: str) -> Made:
         if get_origin(hints[name]) is tuple:
             given[name] = tuple(value)
     return cls(**given)
+
+
+def is_rule(graph: str | None) -> bool:
+    """Whether a choice of a graph is a rule that makes one of readings, such as nearest:8."""
+    return graph is not None and re.fullmatch(_MADE, graph) is not None
 
 
 def choose_graph(choice: str, readings: Readings, windows: Callable[[], Windows]) -> Graph | None:
@@ -247,6 +273,11 @@ def choose_graph(choice: str, readings: Readings, windows: Callable[[], Windows]
 
 def find_graph(data: str | Path, readings: Readings) -> Graph | None:
     """The graph that lies beside readings in the common form (``graph.npz``), or None."""
-    folder = Path(data)
-    path = (folder if folder.is_dir() else folder.parent) / "graph.npz"
+    path = graph_folder(data) / "graph.npz"
     return Graph.from_npz(path, len(readings.nodes)) if path.is_file() else None
+
+
+def graph_folder(data: str | Path) -> Path:
+    """The folder in which the graph of readings lies: their own, or that of their file."""
+    path = Path(data).expanduser().resolve()
+    return path if path.is_dir() else path.parent

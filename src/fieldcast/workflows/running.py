@@ -24,9 +24,9 @@ from fieldcast.errors import Diverged, FieldcastError
 from fieldcast.evaluation import ScoreSums
 from fieldcast.forecaster import Forecaster, create, load, save, save_adapter
 from fieldcast.training import TrainingOptions
-from fieldcast.workflows.board import BASELINES_FOLDER, CONFIG, RECORD, SUMS_FILE, Entry, build_board, write_board
+from fieldcast.workflows.board import BASELINES_FOLDER, RECORD, SUMS_FILE, Entry, build_board, write_board
 from fieldcast.workflows.making import Keep, Make, keeps_adapters, open_windows, ways
-from fieldcast.workflows.options import ReadingsOptions, RunOptions
+from fieldcast.workflows.options import CONFIG, ReadingsOptions, RunOptions, read_settings, settings_of
 from fieldcast.workflows.scoring import protocol_of, score
 
 RUN = "run.json"
@@ -129,7 +129,7 @@ def readings_as_trained(folder: str | Path, given: ReadingsOptions) -> ReadingsO
     home = next((each for each in (Path(folder), Path(folder).parent) if (each / CONFIG).exists()), None)
     if home is None or not (home / RUN).exists():  # a forecaster that was saved on its own
         return given
-    trained = RunOptions.from_json(read_settings(home / CONFIG)).readings
+    trained = settings_of(home).readings
     own = ("data", "start", "scored_cells")
     missing = [name for name, value in dataclasses.asdict(given).items() if value is None and name not in own]
     return dataclasses.replace(given, **{name: getattr(trained, name) for name in missing})
@@ -157,17 +157,6 @@ def check_folder(folder: Path, options: RunOptions, resume: bool) -> bool:
     if folder.is_dir() and any(folder.iterdir()):
         raise FieldcastError(f"the folder {folder} is not empty and holds no run: give another --out.")
     return False
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """The settings that :func:`run` wrote, as plain data."""
-    try:
-        table = read_plain(path, "yaml")
-    except Unreadable:
-        table = None
-    if not isinstance(table, dict):
-        raise FieldcastError(f"{path} is damaged: train the run again with another --out.")
-    return table
 
 
 def _as_yaml(options: RunOptions) -> str:
