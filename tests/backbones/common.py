@@ -76,7 +76,11 @@ def clock_of(form: Spec, ctx: Context) -> np.ndarray:
 
 
 def assert_equals(backbone: Backbone, form: Spec, reference: Callable[[np.ndarray, Context], np.ndarray]) -> None:
-    """The forecast is that of a plain form to 1e-12 in float64, and to 5e-6 in float32, of the largest number."""
+    """The forecast is that of a plain form to 1e-12 in float64, and to 5e-6 in float32, of the largest number.
+
+    So are its derivatives along a random direction in the inputs and in one of all weights at once; those of the plain
+    form are central differences. The plain form has to read the backbone's weights anew at each call.
+    """
     x, ctx = inputs(form)
     expected = reference(x.numpy(), ctx)
     size = max(1.0, float(np.abs(expected).max()))
@@ -84,6 +88,25 @@ def assert_equals(backbone: Backbone, form: Spec, reference: Callable[[np.ndarra
         np.testing.assert_allclose(backbone(x, ctx).numpy(), expected, rtol=0, atol=1e-12 * size)
         single = deepcopy(backbone).float()(x.float(), ctx).numpy()
     np.testing.assert_allclose(single, expected, rtol=0, atol=5e-6 * size)
+    rng, step = np.random.default_rng(2), 1e-6
+    weight = torch.from_numpy(rng.normal(size=expected.shape))
+    backbone.zero_grad()
+    (backbone(x.requires_grad_(), ctx) * weight).sum().backward()
+
+    def plain(shift: float) -> float:
+        with torch.no_grad():
+            for tensor, direction in directions:
+                tensor += shift * direction
+            said = float((torch.from_numpy(reference(x.detach().numpy(), ctx)) * weight).sum())
+            for tensor, direction in directions:
+                tensor -= shift * direction
+        return said
+
+    for part in ([x], list(backbone.parameters())):
+        directions = [(tensor, torch.from_numpy(rng.normal(size=tensor.shape))) for tensor in part]
+        own = sum(float((tensor.grad * way).sum()) for tensor, way in directions if tensor.grad is not None)
+        numeric = (plain(step) - plain(-step)) / (2 * step)
+        assert abs(own - numeric) <= 1e-6 * max(1.0, abs(numeric), size * weight.numel() ** 0.5), (own, numeric)
 
 
 def arrays(backbone: Backbone) -> dict[str, np.ndarray]:

@@ -15,7 +15,8 @@ from tests.reference.agcrn import agcrn
 @pytest.mark.parametrize(
     ("nodes", "ten", "two", "with_clock"),
     [(207, 747_810, 150_186, 755_490), (325, 748_990, 150_422, 756_670), (358, 749_320, 150_488, 757_000),
-     (307, 748_810, 150_386, 756_490), (883, 754_570, 151_538, 762_250), (170, 747_440, 150_112, 755_120)],
+     (307, 748_810, 150_386, 756_490), (883, 754_570, 151_538, 762_250), (170, 747_440, 150_112, 755_120),
+     (716, 752_900, 151_204, 760_580)],
 )  # fmt: skip
 def test_parameters(nodes: int, ten: int, two: int, with_clock: int) -> None:
     assert parameters("agcrn", spec(nodes), calendar_inputs=False) == ten

@@ -27,6 +27,12 @@ def test_parameters(nodes: int, ten: int, twelve: int) -> None:
         assert parameters("d2stgnn", form, embedding_width=width) == count - unused
 
 
+def test_parameters_with_slots_of_a_quarter_of_an_hour() -> None:
+    """San Diego in LargeST: 716 sensors, 96 slots a day, 406 K as published there."""
+    form = over_ring(spec(716, sizes=(96, 7, 366)))
+    assert parameters("d2stgnn", form, legacy_params=True, embedding_width=12) == 406_300
+
+
 @pytest.mark.parametrize(
     ("form", "layers", "gap"),
     [(spec(3), 5, 3), (spec(1, lookback=4, horizon=2), 2, 3), (spec(3, 3, 7, channels=2, targets=2), 2, 2)],

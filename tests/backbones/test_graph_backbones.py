@@ -14,7 +14,7 @@ from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import create, export
 from fieldcast.nn.calendar import calendar_channels
 from fieldcast.nn.graph import Support
-from tests.backbones.common import arrays, inputs, over_ring, parameters, ring, spec, stirred
+from tests.backbones.common import arrays, assert_equals, clock_of, inputs, over_ring, parameters, ring, spec, stirred
 from tests.reference.gcn_gru import gcn_gru
 from tests.reference.stgcn import stgcn
 from tests.tiny import tiny_windows
@@ -39,13 +39,30 @@ def test_stgcn_equals_the_plain_form(form: Spec, calendar_inputs: bool) -> None:
     form = over_ring(form)
     hyper = {"width": 6, "bottleneck": 3, "end_width": 5, "calendar_inputs": calendar_inputs}
     backbone = stirred("stgcn", form, **hyper)
-    x, ctx = inputs(form)
-    clock = calendar_channels(ctx.calendar[:, : form.lookback, :2], form.calendar_sizes).double()
     laplacian = backbone.laplacian.tensor().numpy()  # type: ignore[union-attr]
-    expected = stgcn(x.numpy(), clock.numpy() if calendar_inputs else None, laplacian, arrays(backbone), form.horizon)
-    with torch.no_grad():
-        actual = backbone(x, ctx).numpy()
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12 * max(1, np.abs(expected).max()))
+    assert_equals(
+        backbone, form,
+        lambda x, ctx: stgcn(
+            x, clock_of(form, ctx) if calendar_inputs else None, laplacian, arrays(backbone), form.horizon
+        ),
+    )  # fmt: skip
+
+
+def test_stgcn_takes_the_laplacian_unscaled_too() -> None:
+    form = over_ring(spec(4))
+    scaled, plain = (stirred("stgcn", form, scaled=each).laplacian.tensor() for each in (True, False))  # type: ignore[union-attr]
+    graph = form.graph.without_self_loops()  # type: ignore[union-attr]
+    np.testing.assert_allclose(plain, graph.supports("normalised_laplacian", dense=True)[0], atol=1e-6)
+    assert not torch.equal(plain, scaled)
+
+
+def test_directed_edges_are_refused_where_told() -> None:
+    windows = tiny_windows(graph=ring(3))
+    create("stgcn", windows)
+    with pytest.raises(FieldcastError, match="a symmetric graph is needed"):
+        create("stgcn", windows, directed="refuse")
+    both = Graph.from_adjacency(np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0.0]]))
+    create("stgcn", tiny_windows(graph=both), directed="refuse")
 
 
 def test_stgcn_on_a_laplacian_of_zero() -> None:

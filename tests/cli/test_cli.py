@@ -84,6 +84,17 @@ def test_train_prints_a_table_and_leaves_a_run(place: Path) -> None:
     assert (place / "run" / "seed1" / "model.safetensors").exists()
 
 
+@pytest.mark.parametrize("backbone", ["agcrn", "graph_wavenet", "dcrnn"])
+def test_backbones_train_with_their_defaults(place: Path, tmp_path: Path, backbone: str) -> None:
+    """Nothing but the data, a graph where one is needed, and how long to train."""
+    words = ["--data", place / "tiny.csv", "--backbone", backbone, "--max-epochs", 1, "--out", tmp_path / "run"]
+    words += [] if backbone == "agcrn" else ["--graph", "correlation:2"]
+    ran = fieldcast("train", *words, "--quiet", "--json", "--baselines", "last_value")
+    assert ran.code == 0, ran.err
+    model = json.loads(ran.out)["models"][0]
+    assert model["name"] == backbone and model["summary"]["mean"]["channels"]["value"]["mean"]["mae"] < 20
+
+
 def test_adapt_tunes_a_run(place: Path, tmp_path: Path) -> None:
     options = ["--out", str(tmp_path / "lora"), "--st-lora.rank", "2", "--max-epochs", "1", "--quiet", "--json"]
     ran = fieldcast("adapt", str(place / "run"), *options)

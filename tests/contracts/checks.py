@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -265,6 +267,16 @@ def mixes_nodes(forecaster: Forecaster, batch: Batch) -> bool:
 def cannot_change_its_nodes(subject: Subject) -> None:
     """A grid model says so in a sentence."""
     refused(subject.build().renode, KEPT, match="grid")
+
+
+def copies(subject: Subject) -> None:
+    """A deep copy, a pickled one and one taken to another kind of number and back say the same to the bit."""
+    forecaster, batch = subject.build(), subject.batch()
+    expected = forecaster.forecast(batch)
+    there_and_back = copy.deepcopy(forecaster).double().float()
+    for each in (copy.deepcopy(forecaster), pickle.loads(pickle.dumps(forecaster)), there_and_back):
+        assert torch.equal(each.forecast(batch), expected)
+    assert torch.equal(forecaster.forecast(batch), expected)
 
 
 def exports(subject: Subject) -> None:

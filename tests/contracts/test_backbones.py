@@ -109,6 +109,19 @@ def test_a_grid_cannot_change_its_nodes(name: str) -> None:
     checks.cannot_change_its_nodes(Subject(name))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_copies(name: str) -> None:
+    checks.copies(Subject(name))
+
+
+@pytest.mark.parametrize("name", [each for each in those(trainable=True) if "fieldcast." in CLASSES[each].__module__])
+def test_its_docstring_says_what_a_user_needs(name: str) -> None:
+    """Equations, shapes, how its cost grows with the number of nodes, and the source."""
+    said = CLASSES[name].__doc__ or ""
+    assert "=" in said.partition("Shapes:")[0] and "Shapes: x [B, T, N, C] -> " in said
+    assert "Cost: " in said and "Source" in said
+
+
 @pytest.mark.parametrize("name", those(exportable=True))
 def test_export_with_a_dynamic_batch(name: str) -> None:
     checks.exports(Subject(name))

@@ -20,7 +20,7 @@ class LSTM(Backbone):
 
     ``calendar_inputs`` adds time of day and day of week to the channels of x (97,932 parameters with one channel at
     T = H = 12; 97,868 without). Shapes: x [B, T, N, C] -> h [B, N, D], D = width + H * F.
-    Source: FC-LSTM as in Liu et al., NeurIPS 2023, arXiv:2306.08259.
+    Cost: nodes. Source: FC-LSTM as in Liu et al., NeurIPS 2023, arXiv:2306.08259.
     """
 
     unseen_nodes = True

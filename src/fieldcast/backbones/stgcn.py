@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,8 +33,9 @@ class STGCN(Backbone):
 
     A look-back shorter than nine steps is padded on the left with zeros, the training mean. ``calendar_inputs`` adds
     time of day and day of week as channels (246,924 parameters at N = 207 with them, 246,028 without, in the
-    ``legacy_params`` form, which keeps the alignment layers that the public versions make and never use). The graph is
-    made symmetric, its self loops dropped.
+    ``legacy_params`` form, which keeps the alignment layers that the public versions make and never use). Self
+    loops are dropped and directed edges made symmetric, A <- max(A, A'), or with ``directed="refuse"`` refused. Without
+    ``scaled`` M is the normalised Laplacian itself.
 
     Shapes: x [B, T, N, C] -> h [B, N, 128]. Cost: edges (on a GPU N^2 up to 4,096 nodes).
     Source: Yu et al., IJCAI 2018, arXiv:1709.04875; layout as in Liu et al., NeurIPS 2023, arXiv:2306.08259.
@@ -51,6 +54,14 @@ class STGCN(Backbone):
                 "step_size": 10, "gamma": 0.95, "clip_norm": 0.0, "patience": 30,
             },
         ),
+        "basicts": Recipe(
+            "BasicTS, arXiv:2310.06119, its configurations of STGCN",
+            {
+                "max_epochs": 100, "batch_size": 16, "learning_rate": 4e-4, "weight_decay": 3e-4,
+                "schedule": "multistep", "milestones": [1, 50], "gamma": 0.5, "clip_norm": 0.0, "patience": 0,
+            },
+            {"calendar_inputs": False, "scaled": False},
+        ),
     }  # fmt: skip
     per_node = {
         f"{norm}.{part}": (0,)
@@ -60,7 +71,8 @@ class STGCN(Backbone):
 
     def __init__(
         self, spec: Spec, width: int = 64, bottleneck: int = 16, end_width: int = 128, dropout: float = 0.5,
-        calendar_inputs: bool = True, legacy_params: bool = False, sparse: bool | None = None,
+        calendar_inputs: bool = True, scaled: bool = True, directed: Literal["symmetric", "refuse"] = "symmetric",
+        legacy_params: bool = False, sparse: bool | None = None,
     ):  # fmt: skip
         super().__init__(spec)
         assert spec.graph is not None
@@ -68,7 +80,10 @@ class STGCN(Backbone):
         self.calendar_sizes = spec.calendar_sizes[:2]
         self.calendar_inputs = calendar_inputs
         self.missing_steps = max(0, _SHORTEST - spec.lookback)
-        operator = spec.graph.without_self_loops().supports("scaled_laplacian")[0]
+        operator = spec.graph.without_self_loops().supports(
+            "scaled_laplacian" if scaled else "normalised_laplacian",
+            symmetric="max" if directed == "symmetric" else "refuse",
+        )[0]
         self.laplacian = Support(operator, sparse=sparse)  # [N, N]
         channels = spec.channels + (2 if calendar_inputs else 0)
         left = max(spec.lookback, _SHORTEST) - 4 * (_KERNEL - 1)

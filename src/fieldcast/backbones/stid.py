@@ -24,7 +24,7 @@ class STID(Backbone):
     and an id that training never saw is the zero vector.
 
     Shapes: x [B, T, N, C] -> h [B, N, D], D = width x 4 (x 3 for data with one slot a day, which has no slot vector).
-    Source: Shao et al., CIKM 2022, arXiv:2208.05233, section 3.
+    Cost: nodes. Source: Shao et al., CIKM 2022, arXiv:2208.05233, section 3.
     """
 
     per_node = {"node_embedding": (0,)}

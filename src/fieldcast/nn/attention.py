@@ -26,14 +26,19 @@ class Attention(nn.Module):
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         shape, size = q.shape, q.shape[-1]
         q, k, v = (each.flatten(0, -4) for each in (q, k, v))  # [rest, heads, L, d]: what the fused kernels take
-        if q.is_cuda and size % 8:  # those of a GPU take eights
-            q, k, v = (F.pad(each, (0, -size % 8)) for each in (q, k, v))
+        if lacking := self.padding(q):
+            q, k, v = (F.pad(each, (0, lacking)) for each in (q, k, v))
         dropout = self.dropout if self.training else 0.0
         if q.device.type == "cpu" and k.shape[-2] <= _SHORT and not torch.is_grad_enabled() and not dropout:
             scores = (q * size**-0.5) @ k.transpose(-1, -2)  # [rest, heads, Q, L]
             return (scores.softmax(dim=-1) @ v).reshape(shape)  # [.., heads, Q, d]
         attended = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=size**-0.5)
         return attended[..., :size].reshape(shape)  # [.., heads, Q, d]
+
+    @staticmethod
+    def padding(q: Tensor) -> int:
+        """Channels of zeros that a head is given: the fused kernels of a GPU take eights."""
+        return -q.shape[-1] % 8 if q.is_cuda else 0
 
 
 class NodeAttention(Attention):
