@@ -1,9 +1,10 @@
-"""Where the time of an inference and of a training step goes, by operation, at the size of METR-LA.
+"""Where the time of an inference and of a training step goes, by operation, at the size of METR-LA, and what they move.
 
 python benchmarks/operations.py [--backbones A B ...] [--nodes N] [--threads T] [--out FILE]
 
 Shares are those of the profiler of torch, each operation without what it calls; profiling itself slows what is made of
-many small operations, so that shares hold, and times do not.
+many small operations, so that shares hold, and times do not. Gigabytes are what the operations of torch read and
+write, each tensor once an operation, views nothing: what a machine without caches would move.
 """
 
 from __future__ import annotations
@@ -13,18 +14,22 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from fieldcast.core.allocator import prepare_memory
 from fieldcast.data.files import write_atomically
 from fieldcast.evaluation.protocol import machine_record, version_record
 from fieldcast.workflows.bench import Size
-from fieldcast.workflows.bench.clock import environment
+from fieldcast.workflows.bench.clock import environment, matmul_peak, milliseconds
 from fieldcast.workflows.bench.subject import Subject
 
 BATCH = {"staeformer": 16, "d2stgnn": 16, "dcrnn": 16}  # others 64
+KINDS = ("inference", "step")
 NAMES = ("lstm", "stgcn", "graph_wavenet", "agcrn", "staeformer", "d2stgnn", "dcrnn")
 
 
@@ -40,6 +45,35 @@ def shares(subject: Subject, kind: str, least: float = 2.0) -> dict[str, float]:
     return {name: each for name, each in percent.items() if each >= least}
 
 
+class Traffic(TorchDispatchMode):
+    """Counts the bytes that operations read and write: their tensors in and out, but for views and fresh memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if not (func.is_view or func.__name__.startswith(("empty", "detach"))):
+            for each in tree_leaves([args, kwargs or {}, out]):
+                if isinstance(each, torch.Tensor):
+                    stored = each.numel() if each.layout == torch.strided else each._nnz()
+                    self.bytes += stored * each.element_size()
+        return out
+
+
+def gigabytes(subject: Subject, kind: str) -> float:
+    with Traffic() as traffic:
+        (subject.infer if kind == "inference" else subject.step)()
+    return round(traffic.bytes / 1e9, 2)
+
+
+def bandwidth(rounds: int = 5) -> float:
+    """GB/s read and written by a copy of 256 MB into memory in use, the best of some rounds."""
+    here, there = torch.ones(2**26), torch.zeros(2**26)
+    return 2 * here.nbytes / min(milliseconds(lambda: there.copy_(here)) for _ in range(rounds)) / 1e6
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbones", nargs="+", default=list(NAMES), choices=list(NAMES))
@@ -52,12 +86,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = []
     for name in arguments.backbones:
         subject = Subject(name, Size(arguments.nodes, batch_size=BATCH.get(name, 64)))
-        rows.append({"backbone": name, **{kind: shares(subject, kind) for kind in ("inference", "step")}})
+        row = {"backbone": name, **{kind: shares(subject, kind) for kind in KINDS}}
+        rows.append({**row, "gigabytes": {kind: gigabytes(subject, kind) for kind in KINDS}})
         print(json.dumps(rows[-1]), flush=True)
     result = {
         "what": "percent of the time in each operation, without what it calls", "nodes": arguments.nodes,
         "command": " ".join(["python benchmarks/operations.py", *(sys.argv[1:] if argv is None else argv)]),
-        "backbones": rows,
+        "backbones": rows, "copy_gb_per_second": round(bandwidth(), 1),
+        "matmul_peak_gflops": round(matmul_peak("cpu"), 1),
         "environment": environment("cpu"), "machine": machine_record(), "versions": version_record(),
     }  # fmt: skip
     if arguments.out:

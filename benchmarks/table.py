@@ -2,7 +2,7 @@
 
 python benchmarks/table.py
 
-public.json and results/{speed*,memory*,scale*,ratios,operations}.json become results/backbones.md.
+public.json and results/{speed*,memory*,scale*,ratios,operations,tried}.json become results/backbones.md.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def page() -> str:
     """The whole page in Markdown."""
     public = _read(HERE / "public.json")
     ratios, operations = (_read(RESULTS / f"{kind}.json") for kind in ("ratios", "operations"))
+    tried = _read(RESULTS / "tried.json")
     speeds = [_read(path) for path in sorted(RESULTS.glob("speed*.json"))]
     memories = [_read(path) for path in sorted(RESULTS.glob("memory*.json"))]
     scales = [_read(path) for path in sorted(RESULTS.glob("scale*.json"))]
@@ -48,6 +49,27 @@ def page() -> str:
         "Where most of the time is in products (`mm`, `addmm`, `bmm`, `baddbmm`), those bound, and the ones of few "
         "columns (32 to 64 channels) or by edges (`mm` with a sparse support) move more than they multiply. The rest "
         "is functions of each element and copies.",
+        "### What bounds an inference",
+        f"Beside the time measured (ours, same environment, above): what its multiplications would take at the peak of "
+        f"a large product ({operations['matmul_peak_gflops']:.0f} GFLOP/s in that run), and what its operations read "
+        f"and write, each tensor once an operation, at the speed of a copy ({operations['copy_gb_per_second']:.0f} "
+        "GB/s). The two add up on a processor that cannot do both at once; what is in its caches costs less than this.",
+        markdown_table(
+            [
+                _bound_row(each, operations, ratios["rows"])
+                for each in operations["backbones"]
+                if each["backbone"] != "lstm"
+            ]
+        ),
+        "Graph WaveNet and D2STGNN have to move for longer than they have to multiply, so that half of the peak is out "
+        "of reach for the same operations in any order. Graph WaveNet needs about twice the sum of the two: its "
+        "products have 32 columns and rows, far from the 2,048 of the peak's product, and their shares stand above. "
+        "D2STGNN has a graph of its own for each window. In the products by edges of STGCN and DCRNN a row of 16 to 64 "
+        "numbers is read for each edge.",
+        "### What was tried and not kept",
+        f"`{tried['command']}`: kept form over tried, medians of paired rounds [least to most]; above 1 the tried form "
+        "is faster.",
+        markdown_table([_tried_row(each) for each in tried["rows"]]),
         "## Peak memory",
         *_tables(memories, partial(_memory_row, public)),
         "Of the whole process, in MB; `before` is Python and torch without a model. `recomputed` is a step whose "
@@ -132,6 +154,28 @@ def _operations_row(each: dict[str, Any]) -> dict[str, Any]:
         kind: ", ".join(f"{name} {share:.0f}" for name, share in each[kind].items()) for kind in ("inference", "step")
     }
     return {"backbone": each["backbone"], **kinds}
+
+
+def _bound_row(each: dict[str, Any], operations: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    ratio = next(row for row in rows if (row["backbone"], row["nodes"]) == (each["backbone"], operations["nodes"]))
+    found = ratio["same_environment"]
+    gflop, moved = found["flops"]["ours"] / 1e9, each["gigabytes"]["inference"]
+    return {
+        "backbone": each["backbone"], "windows": str(ratio["batch_size"]),
+        "GFLOP": f"{gflop:.1f}", "GB": f"{moved:.1f}",
+        "at the peak, ms": f"{1e3 * gflop / operations['matmul_peak_gflops']:.0f}",
+        "moved at a copy's speed, ms": f"{1e3 * moved / operations['copy_gb_per_second']:.0f}",
+        "measured, ms": f"{found['inference']['ours']['median']:.0f}",
+        "% of peak": f"{found['inference']['percent_of_peak']['ours']:.0f}",
+    }  # fmt: skip
+
+
+def _tried_row(each: dict[str, Any]) -> dict[str, Any]:
+    least, most = min(each["ratios"]), max(each["ratios"])
+    return {
+        "tried": each["what"], "kept over tried": f"{each['ratio']:.2f} [{least:.2f} to {most:.2f}]",
+        "kept ms": f"{each['kept']['median']:.1f}", "tried ms": f"{each['tried']['median']:.1f}",
+    }  # fmt: skip
 
 
 def _memory_row(public: dict[str, Any], each: dict[str, Any]) -> dict[str, Any]:
