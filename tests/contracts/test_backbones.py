@@ -122,7 +122,13 @@ def test_its_docstring_says_what_a_user_needs(name: str) -> None:
     assert "Cost: " in said and "Source" in said
 
 
-@pytest.mark.parametrize("name", those(exportable=True))
+LONG = ("d2stgnn", "graph_wavenet", "dcrnn")
+"""Whose export takes many seconds."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in those(exportable=True)]
+)
 def test_export_with_a_dynamic_batch(name: str) -> None:
     checks.exports(Subject(name))
 

@@ -87,6 +87,7 @@ def test_ratios_are_paired_by_round(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"machine", "versions", "environment", "matmul_peak_gflops", "size"} <= set(found)
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_process_of_its_own() -> None:
     found = bench.measure_memory(["stid", "lstm:width=4"], SMALL, device="cpu")
     row, without_blocks = found["backbones"]
