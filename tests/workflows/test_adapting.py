@@ -213,6 +213,10 @@ def test_new_sensors_that_are_none(runs: tuple[Path, dict[str, Any], dict[str, s
     fewer.assign(new=1.0).to_csv(tmp_path / "fewer.csv", index=False)
     with pytest.raises(FieldcastError, match="lacks the run's sensor 's1'"):
         adapt_to_new_sensors(place / "lora", tmp_path / "fewer.csv", tmp_path / "out")
+    silent = pd.read_csv(place / "tiny.csv").assign(new=1.0, other=np.nan)
+    silent.to_csv(tmp_path / "silent.csv", index=False)
+    with pytest.raises(FieldcastError, match="hold no reading of the new sensor 'other'"):
+        adapt_to_new_sensors(place / "lora", tmp_path / "silent.csv", tmp_path / "out")
     more = pd.read_csv(place / "tiny.csv").assign(new=1.0)
     more.to_csv(tmp_path / "more.csv", index=False)
     with pytest.raises(FieldcastError, match="nothing is left to train"):

@@ -31,7 +31,14 @@ def grown_windows(options: RunOptions, old: Sequence[str]) -> Windows:
     graph = options.windows.windows(readings, beside=data).graph  # over the sensors in the order of the data
     if graph is not None:
         graph = graph.renode(np.array([place[node] for node in (*old, *new)]))
-    return options.windows.over(readings.select(nodes=[*old, *new]), graph)
+    windows = options.windows.over(readings.select(nodes=[*old, *new]), graph)
+    first, stop = windows.split.train_rows
+    targets = windows.readings.channel_index(windows.form.targets)
+    read = windows.readings.observed[first:stop, len(old) :][..., targets].any(axis=(0, 2))  # [new]
+    if not read.all():
+        silent = new[int(np.argmin(read))]
+        raise FieldcastError(f"the training rows of {data} hold no reading of the new sensor '{silent}': leave it out.")
+    return windows
 
 
 def grow(options: RunOptions, windows: Windows, seed: int) -> Forecaster:
