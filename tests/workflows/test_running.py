@@ -184,7 +184,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
 
 def test_two_runs_do_not_mix(finished: Any, tmp_path: Path) -> None:
     folder, options = finished[:2]
-    with pytest.raises(FieldcastError, match="already holds a run: remove it, give another --out, or --resume"):
+    with pytest.raises(FieldcastError, match="already holds a run: remove it, give another --out, or go on with it"):
         run(options, folder)
     with pytest.raises(FieldcastError, match=r"was begun with another 'learning_rate' \(0\.001, now 0\.5\)"):
         run(with_training(options, learning_rate=0.5), folder, resume=True)

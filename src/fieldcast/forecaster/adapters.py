@@ -127,9 +127,9 @@ def load_adapter(forecaster: Forecaster, folder: str | Path, name: str = "defaul
         stage = _stage(folder, told)
         with seeded(0):  # what it draws is overwritten
             forecaster.attach(stage, name)
-    except (LookupError, TypeError, AttributeError, ValueError, OverflowError, MemoryError, RuntimeError) as error:
-        if isinstance(error, FieldcastError):
-            raise
+    except FieldcastError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError, MemoryError, RuntimeError):
         raise FieldcastError(f"the settings in {folder / CONFIG} do not fit together: {_AGAIN}.") from None
     stage.load_state_dict({key: state[kept] for key, kept in stage.peft_names().items()})
     stage.train(forecaster.training)

@@ -59,8 +59,7 @@ def adapt_to_new_sensors(
     to itself (codes, embeddings) is for a new one the mean over the run's; of these the adapters' are then tuned. A
     backbone that needs a graph takes ``graph`` (a file over all sensors in the order of ``data``, or a rule such as
     nearest:8), else the run's own rule over ``data``, or the graph that lies beside ``data`` in a folder of its own.
-    ``out`` becomes a run of whole forecasters;
-    returns its board.
+    ``out`` becomes a run of whole forecasters; returns its board.
     """
     before = _on(trained, read_run(trained))
     source = readings_as_trained(trained, ReadingsOptions(str(data)))

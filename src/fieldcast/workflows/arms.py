@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fieldcast.core.module import Recipe
 from fieldcast.core.registry import STAGES
 from fieldcast.errors import FieldcastError, did_you_mean
 
@@ -41,7 +40,7 @@ class Arm:
     def recipes(self) -> dict[str, Any]:
         """What the recipes of its stages say of training."""
         told = [STAGES.get(name).recipe(str(each["recipe"])) for name, each in self.stages.items() if "recipe" in each]
-        return {key: value for recipe in (Recipe("", {}), *told) for key, value in recipe.training.items()}
+        return {key: value for recipe in told for key, value in recipe.training.items()}
 
 
 def read_arms(path: str | Path, table: Mapping[str, Any], dataset: str, backbone: str) -> list[Arm]:
