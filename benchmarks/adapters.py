@@ -10,7 +10,6 @@ backbone alone, medians over the rounds. A step is zero_grad, forward, masked MA
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Sequence
@@ -19,15 +18,17 @@ from typing import Any
 
 import torch
 
-from fieldcast.core.allocator import prepare_memory
-from fieldcast.data.files import write_atomically
-from fieldcast.evaluation.protocol import machine_record, version_record
-from fieldcast.forecaster import freeze, make_stage
-from fieldcast.workflows.bench import Size
-from fieldcast.workflows.bench.clock import environment, milliseconds, summary
-from fieldcast.workflows.bench.subject import Subject
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
-BATCH = {"staeformer": 16, "d2stgnn": 16}  # others 64
+from benchmarks.harness import batch_of, keep, origin, rows_of, with_row  # noqa: E402
+
+from fieldcast.core.allocator import prepare_memory  # noqa: E402
+from fieldcast.forecaster import freeze, make_stage  # noqa: E402
+from fieldcast.workflows.bench import Size  # noqa: E402
+from fieldcast.workflows.bench.clock import in_turn, summary  # noqa: E402
+from fieldcast.workflows.bench.subject import Subject  # noqa: E402
+
 SIX = ("lstm", "stgcn", "graph_wavenet", "agcrn", "staeformer", "d2stgnn")
 WAYS = ("alone", "joint", "finetune")
 
@@ -39,9 +40,9 @@ def subject(name: str, size: Size, way: str) -> Subject:
     return made
 
 
-def measure(name: str, nodes: int, rounds: int, warm_up: int = 2) -> dict[str, Any]:
+def measure(name: str, nodes: int, rounds: int) -> dict[str, Any]:
     """Inference and step of the three ways, in turn."""
-    size = Size(nodes=nodes, batch_size=BATCH.get(name, 64))
+    size = Size(nodes=nodes, batch_size=batch_of(name))
     subjects = {way: subject(name, size, way) for way in WAYS}
     base, adapted = (sum(each.numel() for each in subjects[way].forecaster.parameters()) for way in WAYS[:2])
     found: dict[str, Any] = {
@@ -49,13 +50,8 @@ def measure(name: str, nodes: int, rounds: int, warm_up: int = 2) -> dict[str, A
     }  # fmt: skip
     for kind in ("inference", "step"):
         ways = WAYS[:2] if kind == "inference" else WAYS
-        spent: dict[str, list[float]] = {way: [] for way in ways}
-        for number in range(warm_up + rounds):
-            for way in ways if number % 2 else reversed(ways):
-                work = subjects[way].infer if kind == "inference" else subjects[way].step
-                took = milliseconds(work)
-                if number >= warm_up:
-                    spent[way].append(took)
+        works = {way: subjects[way].infer if kind == "inference" else subjects[way].step for way in ways}
+        spent = in_turn(works, rounds)
         found[kind] = {way: summary(each) for way, each in spent.items()}
         found[kind] |= {
             f"{way}_over_alone": round(statistics.median(a / b for a, b in zip(each, spent["alone"], strict=True)), 4)
@@ -75,28 +71,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     prepare_memory()
     torch.set_num_threads(arguments.threads)
-    rows: list[dict[str, Any]] = []
-    if arguments.out and arguments.out.exists():
-        rows = json.loads(arguments.out.read_text(encoding="utf-8"))["rows"]
+    rows = rows_of(arguments.out)
     for name in arguments.backbones:
-        row = {
-            "backbone": name, "nodes": arguments.nodes, "batch_size": BATCH.get(name, 64),
-            **measure(name, arguments.nodes, arguments.rounds),
-        }  # fmt: skip
+        found = measure(name, arguments.nodes, arguments.rounds)
         ratios = {
-            kind: {key: value for key, value in row[kind].items() if "over" in key} for kind in ("inference", "step")
+            kind: {key: value for key, value in found[kind].items() if "over" in key} for kind in ("inference", "step")
         }
         print(name, ratios, file=sys.stderr, flush=True)
-        row |= {
-            "environment": environment("cpu"), "machine": machine_record(), "versions": version_record(),
-            "command": " ".join(["python benchmarks/adapters.py", *(sys.argv[1:] if argv is None else argv)]),
-        }  # fmt: skip
-        rows = [each for each in rows if (each["backbone"], each["nodes"]) != (name, arguments.nodes)] + [row]
-        text = json.dumps({"what": "with ST-LoRA over the backbone alone", "rows": rows}, indent=1) + "\n"
-        if arguments.out:
-            write_atomically(arguments.out, text)
-        else:
-            print(text)
+        row = {"backbone": name, "nodes": arguments.nodes, "batch_size": batch_of(name), **found}
+        rows = with_row(rows, row | origin("benchmarks/adapters.py", argv))
+        keep(arguments.out, {"what": "with ST-LoRA over the backbone alone", "rows": rows})
 
 
 if __name__ == "__main__":

@@ -21,14 +21,16 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from fieldcast.core.allocator import prepare_memory
-from fieldcast.data.files import write_atomically
-from fieldcast.evaluation.protocol import machine_record, version_record
-from fieldcast.workflows.bench import Size
-from fieldcast.workflows.bench.clock import environment, matmul_peak, milliseconds
-from fieldcast.workflows.bench.subject import Subject
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
-BATCH = {"staeformer": 16, "d2stgnn": 16, "dcrnn": 16}  # others 64
+from benchmarks.harness import batch_of, keep, origin  # noqa: E402
+
+from fieldcast.core.allocator import prepare_memory  # noqa: E402
+from fieldcast.workflows.bench import Size  # noqa: E402
+from fieldcast.workflows.bench.clock import matmul_peak, milliseconds  # noqa: E402
+from fieldcast.workflows.bench.subject import Subject  # noqa: E402
+
 KINDS = ("inference", "step")
 NAMES = ("lstm", "stgcn", "graph_wavenet", "agcrn", "staeformer", "d2stgnn", "dcrnn")
 
@@ -85,19 +87,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(arguments.threads)
     rows = []
     for name in arguments.backbones:
-        subject = Subject(name, Size(arguments.nodes, batch_size=BATCH.get(name, 64)))
+        subject = Subject(name, Size(arguments.nodes, batch_size=batch_of(name)))
         row = {"backbone": name, **{kind: shares(subject, kind) for kind in KINDS}}
         rows.append({**row, "gigabytes": {kind: gigabytes(subject, kind) for kind in KINDS}})
         print(json.dumps(rows[-1]), flush=True)
     result = {
         "what": "percent of the time in each operation, without what it calls", "nodes": arguments.nodes,
-        "command": " ".join(["python benchmarks/operations.py", *(sys.argv[1:] if argv is None else argv)]),
         "backbones": rows, "copy_gb_per_second": round(bandwidth(), 1),
-        "matmul_peak_gflops": round(matmul_peak("cpu"), 1),
-        "environment": environment("cpu"), "machine": machine_record(), "versions": version_record(),
+        "matmul_peak_gflops": round(matmul_peak("cpu"), 1), **origin("benchmarks/operations.py", argv),
     }  # fmt: skip
     if arguments.out:
-        write_atomically(arguments.out, json.dumps(result, indent=1) + "\n")
+        keep(arguments.out, result)
 
 
 if __name__ == "__main__":

@@ -31,18 +31,15 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.harness import batch_of, keep, origin, rows_of, with_row  # noqa: E402
 from benchmarks.plain import PLAIN  # noqa: E402
 
 from fieldcast.core.allocator import prepare_memory  # noqa: E402
 from fieldcast.core.context import Context  # noqa: E402
-from fieldcast.data.files import write_atomically  # noqa: E402
-from fieldcast.evaluation.protocol import machine_record, version_record  # noqa: E402
 from fieldcast.nn.calendar import with_clock  # noqa: E402
 from fieldcast.workflows.bench import Size  # noqa: E402
-from fieldcast.workflows.bench.clock import VARIABLES, environment, matmul_peak, milliseconds, summary  # noqa: E402
+from fieldcast.workflows.bench.clock import VARIABLES, environment, in_turn, matmul_peak, milliseconds, summary  # noqa: E402
 from fieldcast.workflows.bench.subject import Subject, count_flops  # noqa: E402
-
-BATCH = {"staeformer": 16, "d2stgnn": 16, "dcrnn": 16}  # others 64
 
 
 def forward_of(model: nn.Module, x: Tensor, ctx: Context, clock: bool, sizes: tuple[int, int]) -> Callable[[], Tensor]:
@@ -60,7 +57,7 @@ class Pair:
     """A backbone and its plain form on the same mini-batch; ``infer`` and ``step`` by ``ours`` or ``plain``."""
 
     def __init__(self, name: str, nodes: int, only: str = ""):
-        size = Size(nodes=nodes, batch_size=BATCH.get(name, 64))
+        size = Size(nodes=nodes, batch_size=batch_of(name))
         subject = Subject(name, size)
         forecaster, batch = subject.forecaster, subject._batch
         backbone = forecaster.backbone
@@ -97,17 +94,12 @@ class Pair:
         self.optimisers[which].step()
 
 
-def same(name: str, nodes: int, rounds: int, warm_up: int = 2) -> dict[str, Any]:
+def same(name: str, nodes: int, rounds: int) -> dict[str, Any]:
     """Both in this process, in turn."""
     pair, peak = Pair(name, nodes), matmul_peak("cpu")
     found: dict[str, Any] = {"flops": pair.flops, "matmul_peak_gflops": round(peak, 1)}
     for kind, work, times in (("inference", pair.infer, 1), ("step", pair.step, 3)):
-        spent: dict[str, list[float]] = {"ours": [], "plain": []}
-        for number in range(warm_up + rounds):
-            for which in sorted(spent, reverse=number % 2 == 0):
-                took = milliseconds(partial(work, which), "cpu")
-                if number >= warm_up:
-                    spent[which].append(took)
+        spent = in_turn({which: partial(work, which) for which in ("ours", "plain")}, rounds)
         ratios = [plain / ours for plain, ours in zip(spent["plain"], spent["ours"], strict=True)]
         found[kind] = {
             **{which: summary(each) for which, each in spent.items()},
@@ -170,29 +162,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.alone:
         print(json.dumps(alone(arguments.backbones[0], arguments.nodes, arguments.alone)))
         return
-    rows: list[dict[str, Any]] = []
-    if arguments.out and arguments.out.exists():
-        rows = json.loads(arguments.out.read_text(encoding="utf-8"))["rows"]
+    rows = rows_of(arguments.out)
     for name in arguments.backbones:
         row = {
-            "backbone": name, "nodes": arguments.nodes, "batch_size": BATCH.get(name, 64),
+            "backbone": name, "nodes": arguments.nodes, "batch_size": batch_of(name),
             "same_environment": same(name, arguments.nodes, arguments.rounds),
             "as_shipped": shipped(name, arguments.nodes, arguments.rounds, arguments.threads),
         }  # fmt: skip
         parts = ("same_environment", "as_shipped")
         line = {part: {kind: row[part][kind]["ratio"] for kind in ("inference", "step")} for part in parts}
         print(name, line, file=sys.stderr, flush=True)
-        row |= {
-            "environment": environment("cpu"), "machine": machine_record(), "versions": version_record(),
-            "command": " ".join(["python benchmarks/ratios.py", *(sys.argv[1:] if argv is None else argv)]),
-        }  # fmt: skip
-        rows = [each for each in rows if (each["backbone"], each["nodes"]) != (name, arguments.nodes)] + [row]
-        result = {"what": "plain over ours: how many times as fast ours is", "rows": rows}
-        text = json.dumps(result, indent=1) + "\n"
-        if arguments.out:
-            write_atomically(arguments.out, text)
-        else:
-            print(text)
+        rows = with_row(rows, row | origin("benchmarks/ratios.py", argv))
+        keep(arguments.out, {"what": "plain over ours: how many times as fast ours is", "rows": rows})
 
 
 if __name__ == "__main__":

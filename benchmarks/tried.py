@@ -9,7 +9,6 @@ Both forms in one process, in turn; the ratio is kept over tried, median of the 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -20,16 +19,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fieldcast.backbones import agcrn
-from fieldcast.core.allocator import prepare_memory
-from fieldcast.data.files import write_atomically
-from fieldcast.data.graph import from_coordinates
-from fieldcast.evaluation.protocol import machine_record, version_record
-from fieldcast.nn.adaptive import AdaptiveAdjacency
-from fieldcast.nn.graph import Support, apply, sum_of_maps
-from fieldcast.workflows.bench import Size
-from fieldcast.workflows.bench.clock import environment, milliseconds, summary
-from fieldcast.workflows.bench.subject import Subject
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.harness import keep, origin  # noqa: E402
+
+from fieldcast.backbones import agcrn  # noqa: E402
+from fieldcast.core.allocator import prepare_memory  # noqa: E402
+from fieldcast.data.graph import from_coordinates  # noqa: E402
+from fieldcast.nn.adaptive import AdaptiveAdjacency  # noqa: E402
+from fieldcast.nn.graph import Support, apply, sum_of_maps  # noqa: E402
+from fieldcast.workflows.bench import Size  # noqa: E402
+from fieldcast.workflows.bench.clock import in_turn, summary  # noqa: E402
+from fieldcast.workflows.bench.subject import Subject  # noqa: E402
 
 NODES, BATCH, WIDTH, STEPS = 207, 64, 32, 12
 Forms = tuple[Callable[[], Any], Callable[[], Any]]
@@ -144,16 +146,11 @@ TRIED: dict[str, tuple[str, Callable[[torch.Generator], Forms]]] = {
 }
 
 
-def measure(forms: Forms, rounds: int, warm_up: int = 2) -> dict[str, Any]:
-    spent: tuple[list[float], list[float]] = ([], [])
-    for number in range(warm_up + rounds):
-        for which in (0, 1) if number % 2 else (1, 0):
-            took = milliseconds(forms[which])
-            if number >= warm_up:
-                spent[which].append(took)
-    ratios = [kept / tried for kept, tried in zip(*spent, strict=True)]
+def measure(forms: Forms, rounds: int) -> dict[str, Any]:
+    spent = in_turn(dict(zip(("kept", "tried"), forms, strict=True)), rounds)
+    ratios = [kept / tried for kept, tried in zip(*spent.values(), strict=True)]
     return {
-        "kept": summary(spent[0]), "tried": summary(spent[1]), "ratio": round(statistics.median(ratios), 3),
+        **{name: summary(each) for name, each in spent.items()}, "ratio": round(statistics.median(ratios), 3),
         "ratios": [round(ratio, 3) for ratio in ratios],
     }  # fmt: skip
 
@@ -172,16 +169,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             made = forms(torch.Generator().manual_seed(0))
         rows.append({"name": name, "what": what, **measure(made, arguments.rounds)})
         print(name, rows[-1]["ratio"], file=sys.stderr, flush=True)
-    result = {
-        "what": "kept over tried: above 1 the tried form is faster", "nodes": NODES, "batch_size": BATCH, "rows": rows,
-        "command": " ".join(["python benchmarks/tried.py", *(sys.argv[1:] if argv is None else argv)]),
-        "environment": environment("cpu"), "machine": machine_record(), "versions": version_record(),
-    }  # fmt: skip
-    text = json.dumps(result, indent=1) + "\n"
-    if arguments.out:
-        write_atomically(arguments.out, text)
-    else:
-        print(text)
+    what = "kept over tried: above 1 the tried form is faster"
+    result = {"what": what, "nodes": NODES, "batch_size": BATCH, "rows": rows, **origin("benchmarks/tried.py", argv)}
+    keep(arguments.out, result)
 
 
 if __name__ == "__main__":

@@ -49,3 +49,11 @@ def read_plain(path: str | Path, kind: str) -> Any:
         raise Unreadable("it is nested too deeply") from None
     except (ValueError, yaml.YAMLError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise Unreadable(" ".join(str(error).split())[:120] or type(error).__name__) from None
+
+
+def read_table(path: str | Path, kind: str) -> dict[str, Any]:
+    """Read a file that holds a table; Unreadable where it holds anything else, too."""
+    table = read_plain(path, kind)
+    if not isinstance(table, dict):
+        raise Unreadable("it holds no table")
+    return table

@@ -18,7 +18,7 @@ from fieldcast.core.registry import STAGES
 from fieldcast.core.seeding import seeded
 from fieldcast.core.stage import AfterStage
 from fieldcast.data.files import write_atomically
-from fieldcast.data.plain import Unreadable, read_plain
+from fieldcast.data.plain import Unreadable, read_table
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster.construction import make_stage
 from fieldcast.forecaster.model import Forecaster
@@ -183,10 +183,10 @@ def read_adapter_config(folder: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FieldcastError(f"there is no adapter at {folder}: give a folder with {CONFIG}.")
     try:
-        settings = read_plain(path, "json")
+        settings = read_table(path, "json")
     except Unreadable:
-        settings = None
-    if not isinstance(settings, dict) or not isinstance(settings.get("fieldcast"), dict):
+        settings = {}
+    if not isinstance(settings.get("fieldcast"), dict):
         raise FieldcastError(f"{path} is damaged or no adapter of fieldcast: {_AGAIN}.")
     return settings
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fieldcast.data.files import SUMS, check_sums, write_atomically, write_sums
-from fieldcast.data.plain import Unreadable, read_plain
+from fieldcast.data.plain import Unreadable, read_table
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.evaluation import across_seeds, format_table, score_row
@@ -96,12 +96,9 @@ def read_board(folder: str | Path) -> dict[str, Any]:
         raise FieldcastError(f"there are no scores at {path}: give the folder of a finished run.")
     check_run(folder)
     try:
-        board = read_plain(path, "json")
+        return read_table(path, "json")
     except Unreadable:
-        board = None
-    if not isinstance(board, dict):
-        raise FieldcastError(f"{path} is damaged: evaluate the run again.")
-    return board
+        raise FieldcastError(f"{path} is damaged: evaluate the run again.") from None
 
 
 def board_table(board: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from fieldcast.data.graph import (
     from_npz,
     from_sparse_npz,
 )
-from fieldcast.data.plain import Unreadable, read_plain
+from fieldcast.data.plain import Unreadable, read_table
 from fieldcast.data.readings import Readings
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError, did_you_mean
@@ -213,12 +213,9 @@ class RunOptions:
 def read_settings(path: Path) -> dict[str, Any]:
     """The settings that :func:`run` wrote, as plain data."""
     try:
-        table = read_plain(path, "yaml")
+        return read_table(path, "yaml")
     except Unreadable:
-        table = None
-    if not isinstance(table, dict):
-        raise FieldcastError(f"{path} is damaged: train the run again with another --out.")
-    return table
+        raise FieldcastError(f"{path} is damaged: train the run again with another --out.") from None
 
 
 def settings_of(folder: str | Path) -> RunOptions:

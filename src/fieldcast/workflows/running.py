@@ -18,7 +18,7 @@ from fieldcast.core.backbone import Backbone
 from fieldcast.core.registry import BACKBONES
 from fieldcast.data.archives import read_arrays
 from fieldcast.data.files import write_atomically
-from fieldcast.data.plain import Unreadable, read_plain
+from fieldcast.data.plain import Unreadable, read_table
 from fieldcast.data.windows import Windows
 from fieldcast.errors import Diverged, FieldcastError
 from fieldcast.evaluation import ScoreSums
@@ -111,8 +111,8 @@ def run_hash(folder: str | Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        return read_plain(path, "json").get("data_hash")
-    except (Unreadable, AttributeError):
+        return read_table(path, "json").get("data_hash")
+    except Unreadable:
         raise FieldcastError(f"{path} is damaged: remove it to go on without a look at the readings.") from None
 
 

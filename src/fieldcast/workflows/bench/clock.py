@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -30,6 +30,17 @@ def milliseconds(work: Callable[[], Any], device: str = "cpu") -> float:
     began = time.perf_counter()
     work()
     return 1e3 * (time.perf_counter() - began)
+
+
+def in_turn(works: Mapping[str, Callable[[], Any]], rounds: int, warm_up: int = 2) -> dict[str, list[float]]:
+    """Milliseconds of each work over some rounds, every second round in the other order, after a warm-up."""
+    spent: dict[str, list[float]] = {name: [] for name in works}
+    for number in range(warm_up + rounds):
+        for name in works if number % 2 else reversed(list(works)):
+            took = milliseconds(works[name])
+            if number >= warm_up:
+                spent[name].append(took)
+    return spent
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
