@@ -20,10 +20,10 @@ def batch_of(name: str) -> int:
     return BATCH.get(name, 64)
 
 
-def origin(script: str, argv: Sequence[str] | None) -> dict[str, Any]:
+def origin(script: str, argv: Sequence[str] | None, device: str = "cpu") -> dict[str, Any]:
     """Where figures come from: threads and allocator, machine, versions, and the command as it was typed."""
     return {
-        "environment": environment("cpu"), "machine": machine_record(), "versions": version_record(),
+        "environment": environment(device), "machine": machine_record(), "versions": version_record(),
         "command": " ".join([f"python {script}", *(sys.argv[1:] if argv is None else argv)]),
     }  # fmt: skip
 

@@ -56,9 +56,9 @@ def forward_of(model: nn.Module, x: Tensor, ctx: Context, clock: bool, sizes: tu
 class Pair:
     """A backbone and its plain form on the same mini-batch; ``infer`` and ``step`` by ``ours`` or ``plain``."""
 
-    def __init__(self, name: str, nodes: int, only: str = ""):
+    def __init__(self, name: str, nodes: int, only: str = "", device: str = "cpu"):
         size = Size(nodes=nodes, batch_size=batch_of(name))
-        subject = Subject(name, size)
+        subject = Subject(name, size, device)
         forecaster, batch = subject.forecaster, subject._batch
         backbone = forecaster.backbone
         x, ctx = forecaster.prepare(batch)
@@ -94,12 +94,12 @@ class Pair:
         self.optimisers[which].step()
 
 
-def same(name: str, nodes: int, rounds: int) -> dict[str, Any]:
+def same(name: str, nodes: int, rounds: int, device: str = "cpu") -> dict[str, Any]:
     """Both in this process, in turn."""
-    pair, peak = Pair(name, nodes), matmul_peak("cpu")
+    pair, peak = Pair(name, nodes, device=device), matmul_peak(device)
     found: dict[str, Any] = {"flops": pair.flops, "matmul_peak_gflops": round(peak, 1)}
     for kind, work, times in (("inference", pair.infer, 1), ("step", pair.step, 3)):
-        spent = in_turn({which: partial(work, which) for which in ("ours", "plain")}, rounds)
+        spent = in_turn({which: partial(work, which) for which in ("ours", "plain")}, rounds, device)
         ratios = [plain / ours for plain, ours in zip(spent["plain"], spent["ours"], strict=True)]
         found[kind] = {
             **{which: summary(each) for which, each in spent.items()},

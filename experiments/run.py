@@ -9,32 +9,43 @@ from pathlib import Path
 from fieldcast.core.allocator import prepare_memory
 from fieldcast.errors import FieldcastError
 from fieldcast.workflows.experiment import run_experiment
-from fieldcast.workflows.plugins import load_plugin
+from fieldcast.workflows.plugins import LOADED, load_plugin
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command line may say."""
+    told = argparse.ArgumentParser(description=__doc__)
+    told.add_argument("experiment", help="the YAML file")
+    told.add_argument("--data", help="folder with the datasets (default: the environment's FIELDCAST_DATA)")
+    told.add_argument("--results", help="where the JSON lines go (default: the folder results beside the file)")
+    told.add_argument("--datasets", nargs="+", default=(), help="only these of its datasets")
+    told.add_argument("--backbones", nargs="+", default=(), help="only these of its backbones and baselines")
+    told.add_argument("--arms", nargs="+", default=(), help="only these of its arms")
+    told.add_argument("--seeds", nargs="+", type=int, default=(), help="only these of its seeds")
+    told.add_argument("--plugin", nargs="+", default=(), help="Python files with stages or backbones of its own")
+    told.add_argument("--keep", help="folder for the trained forecasters, from which others are tuned")
+    told.add_argument("--threads", type=int, help="threads of torch (default: torch's own choice)")
+    return told
+
+
+def run(told: argparse.Namespace) -> None:
+    """Do what it says."""
+    if told.threads:
+        import torch
+
+        torch.set_num_threads(told.threads)
+    for plugin in told.plugin:
+        if str(Path(plugin).absolute()) not in LOADED:
+            load_plugin(plugin)
+    run_experiment(
+        told.experiment, told.results or Path(told.experiment).parent / "results", told.data, sys.stderr.isatty(),
+        told.datasets, told.backbones, told.arms, told.seeds, told.keep, told.plugin,
+    )  # fmt: skip
+
 
 if __name__ == "__main__":
     prepare_memory()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment", help="the YAML file")
-    parser.add_argument("--data", help="folder with the datasets (default: the environment's FIELDCAST_DATA)")
-    parser.add_argument("--results", help="where the JSON lines go (default: the folder results beside the file)")
-    parser.add_argument("--datasets", nargs="+", default=(), help="only these of its datasets")
-    parser.add_argument("--backbones", nargs="+", default=(), help="only these of its backbones and baselines")
-    parser.add_argument("--arms", nargs="+", default=(), help="only these of its arms")
-    parser.add_argument("--plugin", nargs="+", default=(), help="Python files with stages or backbones of its own")
-    parser.add_argument("--keep", help="folder for the trained forecasters, from which others are tuned")
-    parser.add_argument("--threads", type=int, help="threads of torch (default: torch's own choice)")
-    arguments = parser.parse_args()
-    if arguments.threads:
-        import torch
-
-        torch.set_num_threads(arguments.threads)
     try:
-        for plugin in arguments.plugin:
-            load_plugin(plugin)
-        results = arguments.results or Path(arguments.experiment).parent / "results"
-        run_experiment(
-            arguments.experiment, results, arguments.data, sys.stderr.isatty(), arguments.datasets,
-            arguments.backbones, arguments.arms, arguments.keep, arguments.plugin,
-        )  # fmt: skip
+        run(parser().parse_args())
     except FieldcastError as error:
         sys.exit(f"run.py: {error}")

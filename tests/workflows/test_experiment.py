@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch
 import yaml
 
 from fieldcast.errors import Diverged, FieldcastError, Terminated
-from fieldcast.forecaster import load
+from fieldcast.forecaster import Forecaster, load
 from fieldcast.training import fitting
 from fieldcast.workflows import experiment
 from fieldcast.workflows.experiment import lines_of, read_lines, run_experiment
@@ -304,6 +306,33 @@ def test_an_arm_is_tuned_on_the_base_that_was_kept(place: Path, monkeypatch: pyt
         assert line["scores"] != base["", seed]["scores"]
 
 
+def test_what_was_kept_is_scored_and_not_trained_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, kept = arms(place), place / "kept"
+    out = run_experiment(path, place / "results", place / "data", progress=False, keep=kept)
+    lines = read_lines(out)
+    fit = fitting.fit
+
+    def solve(forecaster: Forecaster, *given: Any, **options: Any) -> fitting.History:
+        assert not forecaster.backbone.trainable, "trained again"
+        return fit(forecaster, *given, **options)
+
+    monkeypatch.setattr(fitting, "fit", solve)
+    out.unlink()
+    again = read_lines(run_experiment(path, place / "results", place / "data", progress=False, keep=kept))
+    assert again == lines, "with what training did"
+    out.unlink()
+    for each in kept.iterdir():
+        (each / "metrics.json").unlink()
+        sums = (each / "SHA256SUMS").read_text(encoding="utf-8").splitlines(keepends=True)
+        (each / "SHA256SUMS").write_text("".join(line for line in sums if "metrics" not in line), encoding="utf-8")
+    untold = read_lines(run_experiment(path, place / "results", place / "data", progress=False, keep=kept))
+    assert [line.get("scores") for line in untold] == [line.get("scores") for line in lines]
+    trained = [line for line in untold if line["training"]]
+    assert trained and all(line["seconds"] is line["best_epoch"] is None for line in trained)
+    told = as_markdown(read_experiment(path), lines_of(read_experiment(path), out))
+    assert "best epochs 2 not kept" in told
+
+
 def test_lines_of_the_same_settings_are_taken_from_other_files(place: Path) -> None:
     path = arms(place, name="first", arms={"base": {}}, backbones={"stid": {"width": 4}})
     first = run_experiment(path, place / "results", place / "data", progress=False)
@@ -386,8 +415,8 @@ def test_arms_of_a_solved_backbone(place: Path) -> None:
         ({"stages": {"st_lro": {}}}, "no stage 'st_lro'"),
         ({"stages": {"st_lora": {"rank": "x"}}}, "takes no rank 'x'"),
         ({"stages": {"st_lora": {}}, "mode": "codes"}, "no mode 'codes'"),
-        ({"windows": {"horizon": 3}}, "only their stride may be another"),
-        ({"windows": {"stride": 0}}, "only their stride may be another"),
+        ({"windows": {"horizon": 3}}, "only their stride, 1 or more, and their train_share"),
+        ({"windows": {"stride": 0}}, "only their stride, 1 or more, and their train_share"),
         ([], "gives the arm 'x'"),
         ({}, "'base' and 'x' of stid on a.csv are one run"),
         ({"stages": {"st_lora": {}}, "mode": "codes", "factors": {"dataset": "a.csv", "arm": ["x"]}}, "takes factors"),
@@ -405,3 +434,27 @@ def test_an_arm_that_cannot_be_is_refused_before_the_first_run(place: Path, arm:
     with pytest.raises(FieldcastError, match=said):
         run_experiment(path, place / "results", place / "data", progress=False)
     assert not (place / "results").exists()
+
+
+def test_a_share_of_the_seeds(place: Path) -> None:
+    path = place / "tiny.yaml"
+    out = run_experiment(path, place / "results", place / "data", progress=False, backbones=["stid"], seeds=[1])
+    assert [line["seed"] for line in read_lines(out)] == [1]
+    with pytest.raises(FieldcastError, match="has no seed '7'"):
+        run_experiment(path, place / "results", place / "data", progress=False, seeds=[7])
+
+
+@pytest.mark.slow
+def test_shares_of_a_plan_by_several_processes(place: Path) -> None:
+    """Every run once, with the bits of one process."""
+    one = {line["key"]: line.get("scores") for line in read_lines(run(place))}
+    (place / "plan.txt").write_text(f"# both\n{place}/tiny.yaml --data {place}/data --results {place}/shared\n")
+    script = Path(__file__).parents[2] / "experiments" / "shares.py"
+    words = [sys.executable, str(script), str(place / "plan.txt"), "--processes", "2"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    lines = read_lines(place / "shared" / "tiny.jsonl")
+    assert len(lines) == len(one) and {line["key"]: line.get("scores") for line in lines} == one
+    (place / "plan.txt").write_text("absent.yaml")
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "absent.yaml" in done.stderr and "Traceback" not in done.stderr

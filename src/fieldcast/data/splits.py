@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
@@ -73,6 +73,26 @@ def make_split(
                 f"({len(starts)} windows in all): shorten look-back or horizon, or choose another split."
             )
     return result
+
+
+def check_share(share: Sequence[float]) -> None:
+    """Refuse a share of the training windows that is not two fractions of them in order."""
+    if len(share) != 2 or not 0 <= share[0] < share[1] <= 1:
+        raise FieldcastError(f"the train_share is {list(share)}: give where it begins and ends, such as 0.9 1.")
+
+
+def with_share(split: Split, share: Sequence[float], lookback: int) -> Split:
+    """The split with a share of its training windows, in the order of time, and the rows that these see as inputs."""
+    check_share(share)
+    if tuple(share) == (0, 1):
+        return split
+    first, stop = (round(edge * len(split.train)) for edge in share)
+    train = split.train[first:stop]
+    if len(train) == 0:
+        raise FieldcastError(
+            f"the train_share {list(share)} of {len(split.train)} training windows holds none: give a larger one."
+        )
+    return replace(split, train=train, train_rows=(int(train[0]), int(train[-1]) + lookback))
 
 
 def _parse(text: str, named: list[str]) -> Mapping[str, Any]:

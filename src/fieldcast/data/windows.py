@@ -15,7 +15,7 @@ from fieldcast.data.graph import Graph
 from fieldcast.data.readings import Readings
 from fieldcast.data.scaling import Scaler
 from fieldcast.data.scored import ScoreRule, active_nodes
-from fieldcast.data.splits import PARTS, Split, make_split, window_starts
+from fieldcast.data.splits import PARTS, Split, make_split, window_starts, with_share
 from fieldcast.errors import FieldcastError, did_you_mean
 
 
@@ -41,8 +41,9 @@ class Windows:
     """All windows of readings for a look-back and a horizon, split, with a scaler fitted on training rows only.
 
     A window starting at row w has look-back rows w .. w+T-1 and horizon rows w+T .. w+T+H-1, all in one segment.
-    ``stride`` thins the training windows (validation and test keep all). Memory: three int64 arrays of window starts
-    and the calendar ids; the readings are shared, not copied.
+    ``stride`` thins the training windows (validation and test keep all); ``train_share`` leaves those between two
+    fractions of their time, (0.9, 1) the last tenth, and the scaler sees no others. Memory: three int64 arrays of
+    window starts and the calendar ids; the readings are shared, not copied.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Windows:
         split: str | Mapping[str, Any] | None = None,
         scaler: str = "channel",
         stride: int = 1,
+        train_share: Sequence[float] = (0.0, 1.0),
         purge: int = 0,
         graph: Graph | None = None,
     ):
@@ -64,8 +66,8 @@ class Windows:
             if number < 1:
                 raise FieldcastError(f"the {name} is {number}: give at least 1 step.")
         self.readings = readings
-        self.split = make_split(readings, lookback, horizon, split, purge)
-        self.stride = stride
+        self.split = with_share(make_split(readings, lookback, horizon, split, purge), train_share, lookback)
+        self.stride, self.train_share = stride, tuple(train_share)
         target_names = tuple(targets or readings.targets)
         channel_names = tuple(channels or target_names)
         readings.channel_index((*channel_names, *target_names))
@@ -113,7 +115,8 @@ class Windows:
             )
         none = np.zeros(0, dtype=np.int64)
         self = cls.__new__(cls)
-        self.readings, self.form, self.graph, self.stride = readings, form, graph, 1
+        self.readings, self.form, self.graph = readings, form, graph
+        self.stride, self.train_share = 1, (0.0, 1.0)
         self.split = Split("all windows", none, none, starts, (0, 0))
         self._gather = Gather(readings, form)
         return self

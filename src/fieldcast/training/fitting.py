@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 
 from fieldcast.core import processes
+from fieldcast.core.devices import device
 from fieldcast.core.seeding import seeded
 from fieldcast.core.task import Task
 from fieldcast.data.loader import WindowLoader
@@ -61,7 +61,8 @@ def fit(
     label: str = "training",
     tune: bool = False,
 ) -> History:
-    """Train a forecaster; afterwards it holds the weights with the best validation score, in eval mode.
+    """Train a forecaster; afterwards it holds the weights with the best validation score, in eval mode, on the
+    device where it trained.
 
     The score is the MAE in scaled units over the cells that the dataset's rule scores, mean over the horizon, then over
     target channels. With a ``folder`` a
@@ -108,8 +109,7 @@ def _run(
         raise FieldcastError(
             f"the validation part has {len(windows.starts('validation'))} windows for {world} processes: start fewer."
         )
-    if options.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
-        raise FieldcastError("accelerator is 'gpu', and this machine has none that torch can use: choose auto or cpu.")
+    where = device(options.accelerator)
     whole = options.whole_horizon_from(forecaster.form.horizon)
     if options.max_epochs <= whole:
         raise FieldcastError(
@@ -132,7 +132,7 @@ def _run(
     with _quiet():
         trainer = pl.Trainer(
             max_epochs=options.max_epochs,
-            accelerator=options.accelerator,
+            accelerator="gpu" if where == "cuda" else "cpu",
             **_devices(world),
             precision="bf16-mixed" if options.precision == "bf16" else "32-true",
             callbacks=callbacks,
@@ -176,7 +176,7 @@ def _run(
             "no epoch had a finite validation score: look at the validation rows and the learning rate."
         )
     forecaster.load_state_dict(watch.weights)
-    forecaster.eval()
+    forecaster.to(where).eval()  # Lightning has moved it to the CPU
     return History(watch.rows, watch.best_epoch, watch.best, watch.start)
 
 

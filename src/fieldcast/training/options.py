@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from fieldcast.core.devices import Accelerator
 from fieldcast.core.task import Forecasting, LossName
 from fieldcast.errors import FieldcastError, did_you_mean
 
@@ -34,7 +35,7 @@ class TrainingOptions:
         precision: 32-bit floats, or bfloat16 where it is safe.
         recompute: Keep what enters each block of the model alone and compute the rest again in the backward pass: less
             memory, more time, the same numbers.
-        accelerator: Where to train: auto takes a GPU when there is one.
+        accelerator: Where to train: auto takes a GPU (of CUDA) when there is one.
         save_every: Steps between resumable checkpoints within an epoch; 0 saves at the end of epochs only.
     """
 
@@ -55,7 +56,7 @@ class TrainingOptions:
     patience: int = 15
     precision: Literal["32", "bf16"] = "32"
     recompute: bool = False
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    accelerator: Accelerator = "auto"
     save_every: int = 500
 
     def __post_init__(self) -> None:

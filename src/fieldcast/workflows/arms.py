@@ -20,7 +20,7 @@ class Arm:
 
     ``stages`` stand beside it, with their settings. ``mode`` says what trains: all from the start (``joint``), or on
     the backbone as trained without them the stages alone (``finetune``) or what nodes have of their own in them
-    (``codes``). ``training`` and ``windows`` (its ``stride``) are other than the file's; ``factors`` names the
+    (``codes``). ``training`` and ``windows`` (which train) are other than the file's; ``factors`` names the
     ``dataset`` and ``arm`` of the run from which the stages take what nodes share.
     """
 
@@ -77,9 +77,11 @@ def _check(path: str | Path, arm: Arm, arms: Mapping[str, Any], datasets: list[s
     modes = ["joint"] if not arm.stages else ["finetune", "codes"] if arm.factors else ["joint", "finetune"]
     if arm.mode not in modes:
         raise FieldcastError(f"{path}: the arm '{arm.name}' has no mode '{arm.mode}': choose {' or '.join(modes)}.")
-    if set(arm.windows) - {"stride"} or not all(type(each) is int and each > 0 for each in arm.windows.values()):
+    stride = arm.windows.get("stride", 1)
+    if set(arm.windows) - {"stride", "train_share"} or type(stride) is not int or stride < 1:
         raise FieldcastError(
-            f"{path}: the arm '{arm.name}' has windows of its own: only their stride may be another, 1 or more."
+            f"{path}: the arm '{arm.name}' has windows of its own: only their stride, 1 or more, and their train_share "
+            "may be others."
         )
     known = [arm.factors.get("arm") in list(arms), arm.factors.get("dataset") in datasets]
     if arm.factors and (set(arm.factors) != {"dataset", "arm"} or not all(known)):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldcast.core import processes
+from fieldcast.core.devices import device
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster, load
@@ -53,7 +54,7 @@ def evaluate_run(
     folder = Path(folder)
     options = read_run(folder)
     seeds = finished_seeds(folder, options)
-    forecasters = [load(folder / f"seed{seed}") for seed in seeds]
+    forecasters = [load(folder / f"seed{seed}").to(device()) for seed in seeds]
     form, graph = forecasters[0].form, forecasters[0].graph
 
     def windows_of(source: ReadingsOptions, split: str | None) -> Windows:

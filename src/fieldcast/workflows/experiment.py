@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from fieldcast.core.devices import device
 from fieldcast.data.files import write_atomically
+from fieldcast.data.plain import read_table
 from fieldcast.data.windows import Windows
 from fieldcast.errors import Diverged, FieldcastError, did_you_mean
 from fieldcast.forecaster import Forecaster, create, load, save
@@ -29,15 +31,16 @@ if TYPE_CHECKING:
 def run_experiment(
     path: str | Path, results: str | Path, data: str | Path | None = None, progress: bool = True,
     datasets: Collection[str] = (), backbones: Collection[str] = (), arms: Collection[str] = (),
-    keep: str | Path | None = None, plugins: Sequence[str] = (),
+    seeds: Collection[int] = (), keep: str | Path | None = None, plugins: Sequence[str] = (),
 ) -> Path:  # fmt: skip
     """Run what is not yet in ``<results>/<name>.jsonl``; each line carries its scores, protocol, settings and command.
 
     ``data`` is the folder of the datasets (default: the environment's ``FIELDCAST_DATA``). A dataset that is not there
-    is left out, and said. ``datasets``, ``backbones`` and ``arms`` choose a share of the runs, so that several
-    processes can work on one file: a line is written at once. With ``keep`` every trained forecaster is saved in that
-    folder by the key of its run; what is tuned on a trained base takes it from there, and else trains it first.
-    ``plugins`` are the files that were loaded for it, told by the command of each line.
+    is left out, and said. ``datasets``, ``backbones``, ``arms`` and ``seeds`` choose a share of the runs, so that
+    several processes can work on one file: a line is written at once. With ``keep`` every trained forecaster is saved
+    in that folder by the key of its run, and one that is there is not trained again; what is tuned on a trained base
+    takes it from there, and else trains it first. ``plugins`` are the files that were loaded for it, told by the
+    command of each line.
     """
     experiment = read_experiment(path)
     jobs = experiment.jobs
@@ -45,11 +48,12 @@ def run_experiment(
     out = Path(results) / f"{experiment.name}.jsonl"
     for what, chosen, named in (
         ("dataset", datasets, {job.dataset for job in jobs}), ("backbone", backbones, {job.backbone for job in jobs}),
-        ("arm", arms, {job.arm.name for job in jobs}),
+        ("arm", arms, {job.arm.name for job in jobs}), ("seed", seeds, {job.seed for job in jobs}),
     ):  # fmt: skip
         for each in chosen:
             if each not in named:
-                raise FieldcastError(f"{path} has no {what} '{each}'{did_you_mean(each, named)}: choose one it names.")
+                near = did_you_mean(str(each), [str(other) for other in named])
+                raise FieldcastError(f"{path} has no {what} '{each}'{near}: choose one it names.")
     for stages in {json.dumps(job.arm.stages): job.arm.stages for job in jobs}.values():
         make_stages(stages)  # what does not exist is refused before the first run
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +67,7 @@ def run_experiment(
     absent: set[str] = set()
     for number, job in enumerate(jobs, start=1):
         left_out = (datasets and job.dataset not in datasets) or (backbones and job.backbone not in backbones)
-        left_out = left_out or (arms and job.arm.name not in arms)
+        left_out = left_out or (arms and job.arm.name not in arms) or (seeds and job.seed not in seeds)
         if job.key in done or left_out:
             continue
         lacking = [each for each in job.datasets if not (folder / each).exists()]
@@ -147,9 +151,8 @@ class _Work:
             line["mode"] = job.arm.mode
         if job.source is not None:
             line["factors"] = {**job.arm.factors, "key": job.source.key}
-        began = time.perf_counter()
         try:
-            forecaster, history, seconds = self._trained(job)
+            forecaster, told = self._trained(job)
         except FieldcastError as error:
             # A baseline that the data do not allow, or a seed that diverged, is a result; being told to stop is none.
             if backbone_class(job.backbone).trainable and not isinstance(error, Diverged):
@@ -159,17 +162,20 @@ class _Work:
         scored = score(forecaster, windows)
         base = sum(each.numel() for each in forecaster.backbone.parameters())
         return line | {
-            "parameters": count_parameters(forecaster), "base_parameters": base, "seconds": round(seconds, 1),
-            "seconds_with_base": round(time.perf_counter() - began, 1),
-            "threads": torch.get_num_threads(), "epochs": len(history.rows), "best_epoch": history.best_epoch,
-            "validation": history.best_score if history.rows else None,
-            **({} if history.start_score is None else {"validation_before": history.start_score}),
+            "parameters": count_parameters(forecaster), "base_parameters": base, **told,
             "scores": _compact(scored.scores()), "beside": [_compact(each) for each in scored.scores_beside()],
             "protocol": protocol_of(windows, [job.seed]),
         }  # fmt: skip
 
-    def _trained(self, job: Job) -> tuple[Forecaster, History, float]:
-        """The trained forecaster of a job, what training did, and the seconds that it took without its base."""
+    def _trained(self, job: Job) -> tuple[Forecaster, dict[str, Any]]:
+        """The trained forecaster of a job, from where it was kept or trained now, and what its line says of that.
+
+        The seconds are those without its base. Nothing is known of the training of one that was kept without it.
+        """
+        kept = None if self._keep is None else self._keep / job.key
+        if kept is not None and (kept / "config.json").exists():
+            told = read_table(kept / "metrics.json", "json") if (kept / "metrics.json").exists() else _UNKNOWN
+            return load(kept).to(device(TrainingOptions(**job.training).accelerator)), dict(told)
         from fieldcast.training.fitting import fit  # Lightning takes seconds to import: only where it is needed
 
         windows = self._windows(job)
@@ -177,8 +183,8 @@ class _Work:
             began = time.perf_counter()
             forecaster = create(job.backbone, windows, make_stages(job.arm.stages), seed=job.seed, **job.hyper)
         else:
-            forecaster = self._kept(job.base)
-            factors = None if job.source is None else self._kept(job.source).after
+            forecaster, _ = self._trained(job.base)
+            factors = None if job.source is None else self._trained(job.source)[0].after
             began = time.perf_counter()
             forecaster = put_on(forecaster, job.arm.stages, job.arm.mode, job.seed, factors)  # type: ignore[arg-type]
         label = f"{job.dataset} {job.backbone} {job.arm.name}".rstrip()
@@ -186,15 +192,10 @@ class _Work:
             forecaster, windows, TrainingOptions(**job.training), seed=job.seed, progress=self._progress, label=label,
             tune=job.base is not None,
         )  # fmt: skip
-        seconds = time.perf_counter() - began
-        if self._keep is not None and any(each.requires_grad for each in forecaster.parameters()):
-            save(forecaster, self._keep / job.key)
-        return forecaster, history, seconds
-
-    def _kept(self, job: Job) -> Forecaster:
-        """The trained forecaster of a job from where it was kept, else trained now."""
-        kept = None if self._keep is None else self._keep / job.key
-        return load(kept) if kept is not None and (kept / "config.json").exists() else self._trained(job)[0]
+        told = _told(history, time.perf_counter() - began)
+        if kept is not None and any(each.requires_grad for each in forecaster.parameters()):
+            save(forecaster, kept, metrics=told)
+        return forecaster, told
 
     def _windows(self, job: Job) -> Windows:
         """The windows of a job; those of the dataset at work stay open."""
@@ -203,6 +204,18 @@ class _Work:
             mine = {name: each for name, each in self._opened.items() if json.loads(name)[0] == job.dataset}
             self._opened = {**mine, key: _open(self._folder / job.dataset, job.windows)}
         return self._opened[key]
+
+
+_UNKNOWN = dict.fromkeys(("seconds", "threads", "epochs", "best_epoch", "validation"))
+
+
+def _told(history: History, seconds: float) -> dict[str, Any]:
+    """What a line says of a training."""
+    return {
+        "seconds": round(seconds, 1), "threads": torch.get_num_threads(), "epochs": len(history.rows),
+        "best_epoch": history.best_epoch, "validation": history.best_score if history.rows else None,
+        **({} if history.start_score is None else {"validation_before": history.start_score}),
+    }  # fmt: skip
 
 
 def _open(path: Path, settings: Mapping[str, Any]) -> Windows:
@@ -226,4 +239,5 @@ def _short(line: Mapping[str, Any]) -> str:
     if "note" in line:
         return str(line["note"])
     figures = {channel: each["mean"]["mae"] for channel, each in line["scores"]["channels"].items()}
-    return f"{line['seconds']} s, " + ", ".join(f"MAE {channel} {value:.4g}" for channel, value in figures.items())
+    took = "kept" if line["seconds"] is None else f"{line['seconds']} s"
+    return f"{took}, " + ", ".join(f"MAE {channel} {value:.4g}" for channel, value in figures.items())

@@ -22,6 +22,7 @@ from fieldcast.data.graph import (
 )
 from fieldcast.data.plain import Unreadable, read_table
 from fieldcast.data.readings import Readings
+from fieldcast.data.splits import check_share
 from fieldcast.data.windows import Windows
 from fieldcast.errors import FieldcastError, did_you_mean
 from fieldcast.forecaster.adapters import Mode
@@ -90,6 +91,7 @@ class WindowOptions:
         split: A split of the dataset by name, or a rule such as 'windows-first 7:1:2'.
         scaler: One scale for each channel, for all, for each node and channel, or none.
         stride: Every how many-th training window to use.
+        train_share: Between which fractions of their time to use the training windows: 0.9 1 is the last tenth.
         purge: Windows to drop at the end of training and validation, so that no label row is shared.
         graph: A file with the graph of the sensors (from,to,cost CSV, adjacency CSV, NPZ), or nearest:8 for the eight
             nearest by coordinates, correlation:8 for the eight most alike in training rows, none for no graph; left
@@ -104,8 +106,12 @@ class WindowOptions:
     split: str | None = None
     scaler: Literal["channel", "global", "node", "none"] = "channel"
     stride: int = 1
+    train_share: tuple[float, float] = (0.0, 1.0)
     purge: int = 0
     graph: str | None = None
+
+    def __post_init__(self) -> None:
+        check_share(self.train_share)
 
     def windows(self, readings: Readings, graph: Graph | None = None, *, beside: str | Path | None = None) -> Windows:
         """The windows over readings, with the graph that the options name, else ``graph``, else that beside data."""

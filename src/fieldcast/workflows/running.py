@@ -15,6 +15,7 @@ import yaml
 
 from fieldcast.core import processes
 from fieldcast.core.backbone import Backbone
+from fieldcast.core.devices import device
 from fieldcast.core.registry import BACKBONES
 from fieldcast.data.archives import read_arrays
 from fieldcast.data.files import write_atomically
@@ -88,7 +89,8 @@ def run(
         raise
     entries = [entry]
     if base is not None and options.mode != "codes":  # a base of fewer sensors cannot stand beside
-        before_it = [load(base / f"seed{seed}") for seed in entry.seeds]
+        where = device(options.training.accelerator)
+        before_it = [load(base / f"seed{seed}").to(where) for seed in entry.seeds]
         scored = [score(each, windows) for each in before_it]
         entries.append(Entry(options.base_name, entry.kind, count_parameters(before_it[0]), entry.seeds, scored))
     if keeps_adapters(options) and processes.first():
@@ -179,7 +181,7 @@ def train_entry(
         place = folder / f"seed{seed}"
         record_path = place / RECORD
         if resume and record_path.exists():
-            forecaster = load(place)
+            forecaster = load(place).to(device(training.accelerator))
             record = json.loads(record_path.read_text(encoding="utf-8"))
             scored.append(score(forecaster, windows))
         else:

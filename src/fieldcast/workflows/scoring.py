@@ -154,4 +154,5 @@ def protocol_of(windows: Windows, seeds: list[int] | tuple[int, ...]) -> dict[st
     return to_jsonable({
         **record, "channels": list(form.channels), "targets": list(form.targets), "scaler": form.scaler.kind,
         "stride": windows.stride,
+        **({} if windows.train_share == (0, 1) else {"train_share": list(windows.train_share)}),
     })  # fmt: skip

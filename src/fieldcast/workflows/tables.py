@@ -286,7 +286,7 @@ def _protocol(lines: Sequence[Line]) -> str:
         raise FieldcastError(f"the lines of {first['dataset']} are of different data: run the older ones anew.")
     seeds = sorted({line["seed"] for line in lines})
     settings = {
-        name_of(line): {**line["training"], **line["hyper"], **_beside(line), **_own_stride(line, protocol)}
+        name_of(line): {**line["training"], **line["hyper"], **_beside(line), **_own_windows(line, protocol)}
         for line in lines
         if line["training"]
     }
@@ -303,7 +303,9 @@ def _protocol(lines: Sequence[Line]) -> str:
     for name, setting in settings.items():
         graph = f", graph {graphs[name]}" if name in graphs else ""
         mine = [line for line in lines if name_of(line) == name]
-        best = ", ".join(f"{line['best_epoch'] + 1} of {line['epochs']}" for line in mine)
+        known = [line for line in mine if line["best_epoch"] is not None]
+        best = ", ".join(f"{line['best_epoch'] + 1} of {line['epochs']}" for line in known)
+        best += f"{', ' if known else ''}{len(mine) - len(known)} not kept" if len(known) < len(mine) else ""
         text += f"\n{name}: " + ", ".join(f"{key} {value}" for key, value in setting.items()) + f"{graph}; "
         text += f"best epochs {best}."
     machines = dict.fromkeys(_machine(line["protocol"]) for line in lines)
@@ -321,10 +323,14 @@ def _beside(line: Line) -> dict[str, Any]:
     return told
 
 
-def _own_stride(line: Line, protocol: Mapping[str, Any]) -> dict[str, Any]:
-    """The stride of an arm that trains on fewer windows than the others."""
-    stride = line["protocol"].get("stride", 1)
-    return {} if stride == protocol.get("stride", 1) else {"stride in training": stride}
+def _own_windows(line: Line, protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """The stride and the share of an arm that trains on other windows than the first."""
+    found = {}
+    for key, usual in (("stride", 1), ("train_share", [0, 1])):
+        own = line["protocol"].get(key, usual)
+        if own != protocol.get(key, usual):
+            found[f"{key} in training"] = own
+    return found
 
 
 def _thinned(protocol: Mapping[str, Any]) -> str:

@@ -32,12 +32,14 @@ def milliseconds(work: Callable[[], Any], device: str = "cpu") -> float:
     return 1e3 * (time.perf_counter() - began)
 
 
-def in_turn(works: Mapping[str, Callable[[], Any]], rounds: int, warm_up: int = 2) -> dict[str, list[float]]:
+def in_turn(
+    works: Mapping[str, Callable[[], Any]], rounds: int, device: str = "cpu", warm_up: int = 2
+) -> dict[str, list[float]]:
     """Milliseconds of each work over some rounds, every second round in the other order, after a warm-up."""
     spent: dict[str, list[float]] = {name: [] for name in works}
     for number in range(warm_up + rounds):
         for name in works if number % 2 else reversed(list(works)):
-            took = milliseconds(works[name])
+            took = milliseconds(works[name], device)
             if number >= warm_up:
                 spent[name].append(took)
     return spent
