@@ -65,7 +65,7 @@ class Pair:
         assert batch.y is not None and batch.y_observed is not None
         self.observed = batch.y_observed  # [B, H, N, O]
         self.y = torch.where(self.observed, forecaster.rescale(batch.y), 0.0)  # [B, H, N, O]
-        self.models: dict[str, nn.Module] = {"ours": backbone, "plain": PLAIN[name](deepcopy(backbone))}  # type: ignore[arg-type]
+        self.models: dict[str, nn.Module] = {"ours": backbone, "plain": PLAIN[name](deepcopy(backbone)).to(device)}  # type: ignore[arg-type]
         clock, sizes = bool(backbone.calendar_inputs), backbone.calendar_sizes  # type: ignore[arg-type]
         self.forwards = {
             "ours": lambda: backbone(x, ctx),

@@ -2,7 +2,7 @@
 
 python benchmarks/table.py
 
-public.json and results/{speed*,memory*,scale*,ratios,operations,tried}.json become results/backbones.md.
+public.json and results/{speed*,memory*,scale*,ratios,operations,tried,gpu}.json become results/backbones.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def page() -> str:
     """The whole page in Markdown."""
     public = _read(HERE / "public.json")
     ratios, operations = (_read(RESULTS / f"{kind}.json") for kind in ("ratios", "operations"))
-    tried = _read(RESULTS / "tried.json")
+    tried, gpu = (_read(RESULTS / f"{kind}.json") for kind in ("tried", "gpu"))
     speeds = [_read(path) for path in sorted(RESULTS.glob("speed*.json"))]
     memories = [_read(path) for path in sorted(RESULTS.glob("memory*.json"))]
     scales = [_read(path) for path in sorted(RESULTS.glob("scale*.json"))]
@@ -74,6 +74,18 @@ def page() -> str:
         *_tables(memories, partial(_memory_row, public)),
         "Of the whole process, in MB; `before` is Python and torch without a model. `recomputed` is a step whose "
         "blocks are computed again in the backward pass (`fieldcast train --recompute true`).",
+        "## On a GPU",
+        f"`{gpu['command']}` on one {gpu['machine']['gpu']}, torch {gpu['versions']['torch']}, "
+        f"{gpu['rows'][0]['nodes']} nodes, medians; float32, but that cuDNN (convolutions and recurrences of STGCN, "
+        "the LSTM and D2STGNN) multiplies in TF32, which is torch's default. Memory is the most that torch allocated. "
+        "Differences from the CPU are norms of the difference over norms of the CPU's, same weights, mini-batches of "
+        "4, gradients without cuDNN.",
+        markdown_table([*map(_gpu_row, gpu["rows"])]),
+        "Nothing was tuned for a GPU. The recurrent ones and D2STGNN wait for the CPU that starts their many small "
+        "kernels (2 to 9 % of the GPU's matmul peak in inference), bf16 saves time in STAEformer alone, and what saves "
+        "a CPU's memory traffic is no gain here for two: STAEformer's fast form takes longer than the plain one, "
+        "D2STGNN's as long. The ratios of STGCN and Graph WaveNet failed, for layers of their plain forms stood on the "
+        "CPU (mended since, not measured anew).",
         "## Growth with the number of sensors",
         "A training step and the peak memory of its process; the exponents are least-squares slopes of log over log, "
         "that of memory for what lies above an empty process.",
@@ -184,6 +196,17 @@ def _memory_row(public: dict[str, Any], each: dict[str, Any]) -> dict[str, Any]:
     for kind in ("inference", "step", "recomputed"):
         row[kind] = f"{each[kind]['peak_mb']:.0f}" if "peak_mb" in each.get(kind, {}) else None
     return row | {f"public {kind}": _text(other.get(f"{kind}_mb")) for kind in ("inference", "step")}
+
+
+def _gpu_row(each: dict[str, Any]) -> dict[str, Any]:
+    took, mb, ratio = each["costs"]["milliseconds"], each["costs"]["mb"], each.get("ratio", {})
+    return {
+        "backbone": each["backbone"], "windows": str(each["batch_size"]),
+        **{f"{kind} ms": f"{took[kind]['median']:.1f}" for kind in ("inference", "step", "step in bf16")},
+        "step MB": f"{mb['step']:.0f}", "recomputed MB": _text(round(mb.get("step, recomputed", 0)) or None),
+        **{f"{kind}, plain over ours": _text(ratio.get(kind, {}).get("ratio")) for kind in ("inference", "step")},
+        **{f"{kind}'s difference": f"{each['same'][kind]:.0e}" for kind in ("forecast", "gradient")},
+    }  # fmt: skip
 
 
 def _scale_row(scale: dict[str, Any], each: dict[str, Any]) -> dict[str, Any]:

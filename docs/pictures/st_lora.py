@@ -96,7 +96,7 @@ def draw_grid(found: list[dict[str, Any]]) -> Figure:
 
 
 def draw_cost(rows: list[dict[str, Any]], gains: list[dict[str, Any]]) -> Figure:
-    figure = Figure(figsize=(9, 3.6), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(10.5, 3.8), layout="constrained", facecolor="white")
     left, right = figure.subplots(1, 2)
     names = [row["backbone"] for row in rows]
     place = np.arange(len(rows))
@@ -109,7 +109,7 @@ def draw_cost(rows: list[dict[str, Any]], gains: list[dict[str, Any]]) -> Figure
     left.invert_yaxis()
     left.set_xlabel("more than the backbone alone, % (dotted: 4 %)")
     left.set_title("What it adds")
-    left.legend(frameon=False, fontsize=8)
+    left.legend(frameon=False, fontsize=8, loc="lower right")
     draw_gains(right, gains)
     size = rows[0]
     said = f"left: N = {size['nodes']}, batches of {size['batch_size']} (STAEformer, D2STGNN 16)"
@@ -118,25 +118,29 @@ def draw_cost(rows: list[dict[str, Any]], gains: list[dict[str, Any]]) -> Figure
 
 
 def draw_gains(axes: Axes, gains: list[dict[str, Any]]) -> None:
-    """More parameters against the change of the error, a mark for each backbone, dataset and arm."""
-    means: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    """The change of the error by each arm, a row for each dataset and backbone, with how many parameters more."""
+    means: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
     for line in gains:
-        means.setdefault((line["dataset"], line["backbone"], line["arm"]), []).append(line)
-    arms = [arm for arm in ("default", "finetune") if any(key[2] == arm for key in means)]
-    for (dataset, backbone, arm), mine in means.items():
-        base = means.get((dataset, backbone, ""))
-        if arm not in arms or not base:
-            continue
-        more = 100 * (mine[0]["parameters"] / mine[0]["base_parameters"] - 1)
-        change = 100 * (np.mean([pooled(line) for line in mine]) / np.mean([pooled(line) for line in base]) - 1)
-        color, _, marker = TRAINED[arms.index(arm)]
-        axes.plot(more, change, marker=marker, color=color, linestyle="none")
-        axes.annotate(f" {backbone}, {dataset}", (more, change), fontsize=7, color=SOFT, va="center")
-    axes.axhline(0, color=INK, linewidth=0.8)
-    axes.margins(x=0.35)
-    axes.set_xlabel("more parameters, %")
-    axes.set_ylabel("pooled MAE to the base, %")
-    axes.set_title(f"What it brings ({', '.join(arms)})")
+        means.setdefault((line["dataset"], line["backbone"]), {}).setdefault(line["arm"], []).append(line)
+    arms = ("default", "finetune")
+    rows = {key: mine for key, mine in means.items() if "" in mine and any(arm in mine for arm in arms)}
+    labels = []
+    for place, ((dataset, backbone), mine) in enumerate(rows.items()):
+        base = np.mean([pooled(line) for line in mine[""]])
+        changes = {arm: 100 * (np.mean([pooled(each) for each in mine[arm]]) / base - 1) for arm in arms if arm in mine}
+        axes.plot(list(changes.values()), [place] * len(changes), color=SOFT, linewidth=0.8, zorder=1)
+        for arm, change in changes.items():
+            color, _, marker = TRAINED[arms.index(arm)]
+            axes.plot(change, place, marker=marker, color=color, linestyle="none", label=arm if place == 0 else None)
+        one = next(mine[arm][0] for arm in arms if arm in mine)
+        more = 100 * (one["parameters"] / one["base_parameters"] - 1)
+        labels.append(f"{backbone}, {dataset} (+{more:.1f} %)")
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set_yticks(range(len(rows)), labels, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("pooled MAE to the base, %")
+    axes.set_title("What it brings (and adds of parameters)")
+    axes.legend(frameon=False, fontsize=8, loc="center left")
 
 
 # Nodes before and after

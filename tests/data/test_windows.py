@@ -83,6 +83,33 @@ def test_the_stride_thins_training_alone() -> None:
     assert thin.split.train_rows == plain.split.train_rows, "the scaler sees the same rows"
 
 
+@pytest.mark.parametrize("split", ["windows-first 7:1:2", "rows 0:150 150:180 180:240"])
+def test_a_share_of_training_is_all_that_training_sees(split: str) -> None:
+    plain = tiny_windows(split=split)
+    old, new = (tiny_windows(split=split, train_share=share, stride=2) for share in ((0, 0.9), (0.9, 1)))
+    for part in ("validation", "test"):
+        assert np.array_equal(new.starts(part), plain.starts(part)) and np.array_equal(
+            old.starts(part), plain.starts(part)
+        )
+    both = np.concatenate([old.split.train, new.split.train])
+    assert np.array_equal(both, plain.split.train), "every window in one of the shares"
+    assert np.array_equal(new.starts("train"), new.split.train[::2])
+    first, stop = new.split.train_rows
+    assert (first, stop) == (new.split.train[0], new.split.train[-1] + 6)
+    own = plain.readings.values[first:stop]
+    np.testing.assert_allclose(new.form.scaler.mean.ravel()[0], np.nanmean(own), rtol=1e-5)
+    assert len(new.training_series().values) == stop - first
+    assert tiny_windows(split=split, train_share=(0.0, 1.0)).split.train_rows == plain.split.train_rows
+
+
+@pytest.mark.parametrize("share", [(0.5,), (0.9, 0.1), (0.5, 0.5), (-0.1, 1), (0, 1.5), (float("nan"), 1)])
+def test_what_is_no_share_is_refused(share: tuple[float, ...]) -> None:
+    with pytest.raises(FieldcastError, match="where it begins and ends"):
+        tiny_windows(train_share=share)
+    with pytest.raises(FieldcastError, match="holds none"):
+        tiny_windows(train_share=(0.999, 0.9999))
+
+
 def test_the_training_series_is_scaled_and_filled_with_zero() -> None:
     readings = tiny_readings(channels=2, missing=0.3)
     windows = Windows(readings, 6, 3, channels=["c1", "c0"], targets=["c0"])

@@ -34,7 +34,8 @@ TEXT = yaml.safe_dump(BASE).encode()
 NAMES = [
     "data", "format", "time_column", "start", "frequency", "timezone", "unordered", "repeated", "fill_gap",
     "null_rule", "scored_cells",
-    "channels", "targets", "future", "lookback", "horizon", "split", "scaler", "stride", "purge", "graph",
+    "channels", "targets", "future", "lookback", "horizon", "split", "scaler", "stride", "train_share", "purge",
+    "graph",
     "max_epochs", "batch_size",
     "learning_rate", "weight_decay", "optimizer", "schedule", "step_size", "milestones", "gamma", "clip_norm",
     "loss", "huber_delta",

@@ -389,6 +389,26 @@ def test_an_arm_on_fewer_windows(place: Path) -> None:
     assert "stride in training 3" in as_markdown(read_experiment(path), lines_of(read_experiment(path), out))
 
 
+def test_an_arm_on_the_last_tenth(place: Path) -> None:
+    """The base knows the first nine tenths, the adapter sees the last one, in the base's own scale."""
+    tenth = {"train_share": [0.9, 1]}
+    chosen = {
+        "base": {}, "fresh": {"stages": {"st_lora": {"rank": 1}}, "mode": "finetune", "windows": tenth},
+        "scratch": {"windows": tenth},
+    }  # fmt: skip
+    windows = {**ARMS["windows"], "train_share": [0, 0.9]}
+    path = arms(place, arms=chosen, windows=windows, backbones={"stid": {"width": 4}}, seeds=[0], baselines=[])
+    out = run_experiment(path, place / "results", place / "data", progress=False, keep=place / "kept")
+    base, fresh, scratch = read_lines(out)
+    counts = [line["protocol"]["windows"]["train"] for line in (base, fresh, scratch)]
+    assert counts[1] == counts[2] and 8 <= counts[0] / counts[1] <= 10
+    scales = [load(place / "kept" / line["key"]).form.scaler.scale.tolist() for line in (base, fresh, scratch)]
+    assert scales[0] == scales[1] != scales[2]
+    assert "train_share in training [0.9, 1]" in as_markdown(
+        read_experiment(path), lines_of(read_experiment(path), out)
+    )
+
+
 def test_arms_of_a_solved_backbone(place: Path) -> None:
     """It is solved once for all seeds, and each seed of an arm stands against it."""
     tuned = {"stages": {"st_lora": {"rank": 1}}}

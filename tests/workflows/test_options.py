@@ -18,7 +18,14 @@ from tests.tiny import tiny_readings, write_csv
 FULL = RunOptions(
     ReadingsOptions("a.csv", frequency="1h", fill_gap=3, repeated="mean", scored_cells="targets > 0"),
     WindowOptions(
-        channels=["x", "y"], targets=["y"], lookback=6, horizon=3, split="rows 0:5 5:7 7:9", scaler="node", stride=2
+        channels=["x", "y"],
+        targets=["y"],
+        lookback=6,
+        horizon=3,
+        split="rows 0:5 5:7 7:9",
+        scaler="node",
+        stride=2,
+        train_share=(0.5, 1.0),
     ),
     "lstm",
     {"width": 8, "dropout": 0.0},

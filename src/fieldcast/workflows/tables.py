@@ -14,6 +14,7 @@ from fieldcast.evaluation.rules import mean_label, pooled_label
 from fieldcast.workflows.experiment_file import Experiment, Published
 
 Line = Mapping[str, Any]
+_WIDE = 16  # columns of a table that a page still shows
 
 
 def as_markdown(experiment: Experiment, lines: Sequence[Line]) -> str:
@@ -235,7 +236,14 @@ def _by_arm(groups: Sequence[tuple[str, int, list[Line]]]) -> str:
                 if reference == backbone:
                     row[runs[0]["arm"]] = _percent(each, p)
             rows.append(row)
-    return markdown_table(rows)
+    return markdown_table(_turned(rows) if max(map(len, rows)) > _WIDE else rows)
+
+
+def _turned(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The same with a row an arm, and a column for each dataset and backbone."""
+    titles = list(dict.fromkeys(title for row in rows for title in row))[2:]  # behind dataset and backbone
+    columns = {f"{row['backbone']}, {row['dataset']}": row for row in rows}
+    return [{"arm": title, **{name: row.get(title) for name, row in columns.items()}} for title in titles]
 
 
 def _percent(difference: Difference, p: float | None) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fieldcast.nn.dropout import Dropout
 
@@ -49,7 +50,8 @@ class NodeAdaptiveLowRank(nn.Module):
         names = {"full_A": ("lora_A",), "full_AB": ("lora_A", "lora_B")}.get(self.mode, ())
         return dict.fromkeys(names, (0,))
 
-    def forward(self, u: Tensor, codes: Tensor | None) -> Tensor:
+    def forward(self, u: Tensor, codes: Tensor | None, bias: Tensor | None = None) -> Tensor:
+        """DeltaW_i u, and ``bias`` [d_out] where one is to be added, which costs less here than after it."""
         u = self.dropout(u)  # [B, N, .., d_in]
         if self.mode in ("code", "shared"):
             low = u @ self.lora_A.T  # [B, N, .., r]
@@ -58,8 +60,9 @@ class NodeAdaptiveLowRank(nn.Module):
         else:
             low = torch.einsum("bn...d,nrd->bn...r", u, self._own_A(codes))  # [B, N, .., r]
         if self.mode == "full_AB":
-            return self.scale * torch.einsum("bn...r,ndr->bn...d", low, self.lora_B)  # [B, N, .., d_out]
-        return low @ (self.scale * self.lora_B).T  # [B, N, .., d_out]
+            found = self.scale * torch.einsum("bn...r,ndr->bn...d", low, self.lora_B)  # [B, N, .., d_out]
+            return found if bias is None else found + bias
+        return F.linear(low, self.scale * self.lora_B, bias)  # [B, N, .., d_out]
 
     def _own_A(self, codes: Tensor | None) -> Tensor:
         """A_i of each node, [N, r, d_in]."""

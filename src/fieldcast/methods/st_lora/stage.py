@@ -255,11 +255,13 @@ class STLoRA(AfterStage):
             waves = calendar_waves(ctx.calendar[:, -1 - self.horizon], self.calendar_sizes).to(y.dtype)  # [B, 10]
             parts.append(waves.unsqueeze(1).expand(-1, y.shape[2], -1))  # [B, M, 10]
         u = torch.cat(parts, dim=-1)  # [B, M, K + P + 10]
-        place, z = len(self.head_layers), u.new_zeros(())
+        place, found = len(self.head_layers), []
         for block in self.blocks:
             codes = [self.codes(place + i) for i in range(self.depth)]  # [M, r] each
-            z, place = z + block(u, codes), place + self.depth  # [B, M, H * O]
-        z = (z / len(self.blocks)).unflatten(-1, (self.horizon, self.targets)).transpose(1, 2)  # [B, H, M, O]
+            found.append(block(u, codes))  # [B, M, H * O]
+            place += self.depth
+        z = found[0] if self.width == 1 else torch.stack(found).mean(dim=0)  # [B, M, H * O]
+        z = z.unflatten(-1, (self.horizon, self.targets)).transpose(1, 2)  # [B, H, M, O]
         return y + (y * z.tanh() if self.fusion == "gate" else z)  # [B, H, M, O]
 
 
@@ -314,7 +316,7 @@ class _Block(nn.Module):
         h = self.stem(u)  # [B, N, hidden]
         for i, layer in enumerate(self.layers):
             a = F.leaky_relu(h, 0.1)  # [B, N, hidden]
-            h = h + layer(a, codes[i]) + self.biases[i]  # [B, N, hidden]
+            h = h + layer(a, codes[i], self.biases[i])  # [B, N, hidden]
             if len(self.base):
                 h = h + self.base[i](a)  # [B, N, hidden]
         return self.head(h)  # [B, N, K]
