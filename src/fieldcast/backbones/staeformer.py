@@ -100,7 +100,7 @@ class STAEformer(Backbone):
         z = torch.cat(parts, dim=-1)  # [B, N, T, D]
         for layer in self.over_steps:
             z = layer(z)  # [B, N, T, D]
-        z = z.transpose(1, 2)  # [B, T, N, D]
+        z = z.transpose(1, 2).contiguous()  # [B, T, N, D], for a linear map of a strided tensor adds its bias apart
         for layer in self.over_nodes:
             z = layer(z)  # [B, T, N, D]
         return z.transpose(1, 2).flatten(2)  # [B, N, T * D]
