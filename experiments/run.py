@@ -12,9 +12,9 @@ from fieldcast.workflows.experiment import run_experiment
 from fieldcast.workflows.plugins import LOADED, load_plugin
 
 
-def parser() -> argparse.ArgumentParser:
-    """What the command line may say."""
-    told = argparse.ArgumentParser(description=__doc__)
+def parser(prog: str | None = None) -> argparse.ArgumentParser:
+    """What the command line may say; its errors begin with ``prog``."""
+    told = argparse.ArgumentParser(prog, description=__doc__)
     told.add_argument("experiment", help="the YAML file")
     told.add_argument("--data", help="folder with the datasets (default: the environment's FIELDCAST_DATA)")
     told.add_argument("--results", help="where the JSON lines go (default: the folder results beside the file)")

@@ -111,8 +111,8 @@ def draw_cost(rows: list[dict[str, Any]], gains: list[dict[str, Any]]) -> Figure
     left.set_title("What it adds")
     left.legend(frameon=False, fontsize=8, loc="lower right")
     draw_gains(right, gains)
-    size = rows[0]
-    said = f"left: N = {size['nodes']}, batches of {size['batch_size']} (STAEformer, D2STGNN 16)"
+    batches = ", ".join(f"{row['backbone']} {row['batch_size']}" for row in rows if row["batch_size"] != 64)
+    said = f"left: N = {rows[0]['nodes']}, batches of 64{f' ({batches})' if batches else ''}"
     figure.suptitle(said, fontsize=9, color=SOFT)
     return figure
 

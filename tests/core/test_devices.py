@@ -14,5 +14,5 @@ def test_the_device_of_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (device(), device("gpu"), device("cpu")) == ("cuda", "cuda", "cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert (device(), device("cpu")) == ("cpu", "cpu")
-    with pytest.raises(FieldcastError, match="this machine has none"):
+    with pytest.raises(FieldcastError, match="no GPU of CUDA on this machine"):
         device("gpu")

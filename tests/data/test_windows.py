@@ -102,8 +102,10 @@ def test_a_share_of_training_is_all_that_training_sees(split: str) -> None:
     assert tiny_windows(split=split, train_share=(0.0, 1.0)).split.train_rows == plain.split.train_rows
 
 
-@pytest.mark.parametrize("share", [(0.5,), (0.9, 0.1), (0.5, 0.5), (-0.1, 1), (0, 1.5), (float("nan"), 1)])
-def test_what_is_no_share_is_refused(share: tuple[float, ...]) -> None:
+@pytest.mark.parametrize(
+    "share", [(0.5,), (0.9, 0.1), (0.5, 0.5), (-0.1, 1), (0, 1.5), (float("nan"), 1), 0.9, None, ["a", "b"]]
+)
+def test_what_is_no_share_is_refused(share: Any) -> None:
     with pytest.raises(FieldcastError, match="where it begins and ends"):
         tiny_windows(train_share=share)
     with pytest.raises(FieldcastError, match="holds none"):

@@ -22,5 +22,5 @@ def device(accelerator: Accelerator = "auto") -> str:
     if accelerator != "cpu" and torch.cuda.is_available():
         return "cuda"
     if accelerator == "gpu":
-        raise FieldcastError("accelerator is 'gpu', and this machine has none that torch can use: choose auto or cpu.")
+        raise FieldcastError("accelerator is 'gpu', and torch sees no GPU of CUDA on this machine: choose auto or cpu.")
     return "cpu"

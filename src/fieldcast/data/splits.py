@@ -77,8 +77,9 @@ def make_split(
 
 def check_share(share: Sequence[float]) -> None:
     """Refuse a share of the training windows that is not two fractions of them in order."""
-    if len(share) != 2 or not 0 <= share[0] < share[1] <= 1:
-        raise FieldcastError(f"the train_share is {list(share)}: give where it begins and ends, such as 0.9 1.")
+    numbers = isinstance(share, list | tuple) and all(isinstance(edge, int | float) for edge in share)
+    if not numbers or len(share) != 2 or not 0 <= share[0] < share[1] <= 1:
+        raise FieldcastError(f"the train_share is {str(share)[:60]}: give where it begins and ends, such as 0.9 1.")
 
 
 def with_share(split: Split, share: Sequence[float], lookback: int) -> Split:

@@ -31,10 +31,12 @@ class Attention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         if q.device.type == "cpu" and k.shape[-2] <= _SHORT and not torch.is_grad_enabled() and not dropout:
             # Head by head, for a product of strided matrices needs no copy of them, and one of two batch axes does.
-            attended = q.new_empty(len(q), q.shape[-2], q.shape[-3], size).transpose(1, 2)  # [rest, heads, Q, d]
-            for head in range(q.shape[-3]):
-                zero, keys = q.new_zeros(()), k[:, head].transpose(1, 2)
-                scores = torch.baddbmm(zero, q[:, head], keys, beta=0, alpha=size**-0.5)  # [rest, Q, L]
+            attended = q.new_empty(q.shape[0], q.shape[2], q.shape[1], size).transpose(1, 2)  # [rest, heads, Q, d]
+            nothing = q.new_zeros(())
+            for head in range(q.shape[1]):
+                keys = k[:, head].transpose(1, 2)  # [rest, d, L]
+                # The scale within the product saves a pass over q.
+                scores = torch.baddbmm(nothing, q[:, head], keys, beta=0, alpha=size**-0.5)  # [rest, Q, L]
                 attended[:, head] = scores.softmax(dim=-1) @ v[:, head]  # [rest, Q, d]
             return attended.reshape(shape)  # [.., heads, Q, d]
         attended = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=size**-0.5)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldcast.core.registry import STAGES
+from fieldcast.data.splits import check_share
 from fieldcast.errors import FieldcastError, did_you_mean
 
 _KEYS = ("stages", "mode", "training", "windows", "factors", "backbones", "datasets")
@@ -83,6 +84,7 @@ def _check(path: str | Path, arm: Arm, arms: Mapping[str, Any], datasets: list[s
             f"{path}: the arm '{arm.name}' has windows of its own: only their stride, 1 or more, and their train_share "
             "may be others."
         )
+    check_share(arm.windows.get("train_share", (0, 1)))
     known = [arm.factors.get("arm") in list(arms), arm.factors.get("dataset") in datasets]
     if arm.factors and (set(arm.factors) != {"dataset", "arm"} or not all(known)):
         raise FieldcastError(

@@ -54,7 +54,9 @@ def evaluate_run(
     folder = Path(folder)
     options = read_run(folder)
     seeds = finished_seeds(folder, options)
-    forecasters = [load(folder / f"seed{seed}").to(device()) for seed in seeds]
+    processes.begin(options.training.accelerator)
+    where = device(options.training.accelerator)
+    forecasters = [load(folder / f"seed{seed}").to(where) for seed in seeds]
     form, graph = forecasters[0].form, forecasters[0].graph
 
     def windows_of(source: ReadingsOptions, split: str | None) -> Windows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -174,8 +175,9 @@ class _Work:
         """
         kept = None if self._keep is None else self._keep / job.key
         if kept is not None and (kept / "config.json").exists():
+            forecaster = load(kept).to(device(TrainingOptions(**job.training).accelerator))
             told = read_table(kept / "metrics.json", "json") if (kept / "metrics.json").exists() else _UNKNOWN
-            return load(kept).to(device(TrainingOptions(**job.training).accelerator)), dict(told)
+            return forecaster, dict(told)
         from fieldcast.training.fitting import fit  # Lightning takes seconds to import: only where it is needed
 
         windows = self._windows(job)
@@ -194,7 +196,7 @@ class _Work:
         )  # fmt: skip
         told = _told(history, time.perf_counter() - began)
         if kept is not None and any(each.requires_grad for each in forecaster.parameters()):
-            save(forecaster, kept, metrics=told)
+            _keep(forecaster, kept, told)
         return forecaster, told
 
     def _windows(self, job: Job) -> Windows:
@@ -206,7 +208,7 @@ class _Work:
         return self._opened[key]
 
 
-_UNKNOWN = dict.fromkeys(("seconds", "threads", "epochs", "best_epoch", "validation"))
+_UNKNOWN: dict[str, Any] = dict.fromkeys(("seconds", "threads", "epochs", "best_epoch", "validation"))
 
 
 def _told(history: History, seconds: float) -> dict[str, Any]:
@@ -216,6 +218,18 @@ def _told(history: History, seconds: float) -> dict[str, Any]:
         "best_epoch": history.best_epoch, "validation": history.best_score if history.rows else None,
         **({} if history.start_score is None else {"validation_before": history.start_score}),
     }  # fmt: skip
+
+
+def _keep(forecaster: Forecaster, place: Path, told: Mapping[str, Any]) -> None:
+    """Save beside and rename: other processes find all of it or nothing, and of two that kept the same the first."""
+    beside = place.with_name(f"{place.name}.{os.getpid()}")
+    save(forecaster, beside, metrics=told)
+    try:
+        beside.rename(place)
+    except OSError:
+        if not place.exists():
+            raise
+        shutil.rmtree(beside)
 
 
 def _open(path: Path, settings: Mapping[str, Any]) -> Windows:

@@ -93,13 +93,15 @@ class Published:
 class Experiment:
     """What an experiment file says: its name, its runs in order, and what was published on the same data.
 
-    ``paired_with`` are files of lines, beside its own, in which runs of the same settings may stand already.
+    ``paired_with`` are files of lines, beside its own, in which runs of the same settings may stand already. ``file``
+    is where it was read, from the folder ``experiments`` down.
     """
 
     name: str
     jobs: tuple[Job, ...]
     published: tuple[Published, ...] = ()
     paired_with: tuple[Path, ...] = ()
+    file: str = ""
 
 
 def read_experiment(path: str | Path) -> Experiment:
@@ -165,7 +167,13 @@ def read_experiment(path: str | Path) -> Experiment:
                 "mend the name or the horizon."
             )
     paired = tuple(Path(path).parent / each for each in table.get("paired_with", []))
-    return Experiment(table["name"], tuple(jobs), published, paired)
+    return Experiment(table["name"], tuple(jobs), published, paired, _within(Path(path).absolute(), "experiments"))
+
+
+def _within(path: Path, folder: str) -> str:
+    """A path from a folder down, which reads the same on every machine; the name alone where it is not in it."""
+    parts = path.parts
+    return "/".join(parts[parts.index(folder) :]) if folder in parts else path.name
 
 
 def _seedless(job: Job | None) -> Job | None:

@@ -19,14 +19,14 @@ _WIDE = 16  # columns of a table that a page still shows
 
 def as_markdown(experiment: Experiment, lines: Sequence[Line]) -> str:
     """Every dataset, rule and target of an experiment as a table, with protocol, settings and machine."""
-    # Of arms: the plain backbones may come from another experiment.
-    command = next((line for line in lines if line.get("stages")), lines[0]).get("command", "")
-    file = next((word for word in command.split() if word.endswith(".yaml")), f"experiments/{experiment.name}.yaml")
+    # Lines of the same settings may come from another experiment, by its command.
+    own = (line["command"] for line in lines if experiment.file in line.get("command", "").split())
+    command = next(own, f"python experiments/run.py {experiment.file}")
     parts = [
         f"# {experiment.name}",
         "",
-        f"Made by `python experiments/table.py {file}` from the lines that",
-        f"`{command or 'python experiments/run.py'}` wrote. Mean ± sample standard deviation over seeds.",
+        f"Made by `python experiments/table.py {experiment.file}` from the lines that",
+        f"`{command}` wrote. Mean ± sample standard deviation over seeds.",
         "",
     ]
     several = len({line["dataset"] for line in lines}) < len(list(_groups(lines)))
