@@ -375,6 +375,7 @@ def test_a_file_without_a_time_column(tmp_path: Path) -> None:
         (["train", "--data", "tiny.csv", "--out", "x", "--backbone.widht", "4"], "did you mean '--backbone.width'"),
         (["train", "--data", "tiny.csv", "--out", "x", "--backbone.width", "wide"], "'wide' is not a whole number"),
         (["train", "--data", "tiny.csv", "--out", "x", "--max-epochs", "1.5"], "--max-epochs does not fit"),
+        (["train", "--data", "tiny.csv", "--out", "x", "--train-share", "0.9"], "'[0.9]' is not 2 values"),
         (["train", "--data", "tiny.csv", "--out", "x", "--max-epochs", "0"], "give a positive number"),
         (["train", "--data", "tiny.csv", "--out", "x", "--max-epoch", "3"], "did you mean '--max-epochs'"),
         (["train", "--data", "tiny.csv", "--out", "x", "--seeds", "one"], "'one' is not a whole number"),

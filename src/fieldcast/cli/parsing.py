@@ -208,6 +208,8 @@ def _mismatch(detail: str) -> str:
     value = _short(given[1].strip() if given else "the value")
     if choices := re.search(r"Literal\[(.*?)\]", detail):
         return f"'{value}' is none of {choices[1].replace(chr(39), '')}"
+    if counted := re.search(r"Expected a tuple with (\d+) elements", detail):
+        return f"'{value}' is not {counted[1]} values"
     expected = " ".join(re.findall(r"Expected an? (\S+ \S+)|Subtypes: (\[.*?\]) Errors", detail)[0]) if (
         re.search(r"Expected an? \S+ \S+|Subtypes: \[.*?\] Errors", detail)
     ) else detail  # fmt: skip

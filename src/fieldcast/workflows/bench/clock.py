@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from fieldcast.core import devices
 from fieldcast.core.allocator import SWITCH
 from fieldcast.errors import FieldcastError
 
@@ -82,7 +83,7 @@ VARIABLES = (
 def check_device(device: str) -> str:
     """``auto`` as a device; one that is not there is refused."""
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return devices.device()
     if device not in ("cpu", "cuda"):
         raise FieldcastError(f"there is no device '{device}': choose auto, cpu or cuda.")
     if device == "cuda" and not torch.cuda.is_available():
