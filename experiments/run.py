@@ -28,15 +28,20 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     return told
 
 
+def load_plugins(told: argparse.Namespace) -> None:
+    """Load its plugins, each once in a process."""
+    for plugin in told.plugin:
+        if str(Path(plugin).absolute()) not in LOADED:
+            load_plugin(plugin)
+
+
 def run(told: argparse.Namespace) -> None:
     """Do what it says."""
     if told.threads:
         import torch
 
         torch.set_num_threads(told.threads)
-    for plugin in told.plugin:
-        if str(Path(plugin).absolute()) not in LOADED:
-            load_plugin(plugin)
+    load_plugins(told)
     run_experiment(
         told.experiment, told.results or Path(told.experiment).parent / "results", told.data, sys.stderr.isatty(),
         told.datasets, told.backbones, told.arms, told.seeds, told.keep, told.plugin,

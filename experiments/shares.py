@@ -14,12 +14,11 @@ import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from run import parser, run
+from run import load_plugins, parser, run
 
 from fieldcast.core.allocator import prepare_memory
 from fieldcast.errors import FieldcastError
 from fieldcast.workflows.experiment_file import read_experiment
-from fieldcast.workflows.plugins import LOADED, load_plugin
 
 _LOADED_ONCE = ["run", "torch", "lightning.pytorch", "fieldcast.training.fitting", "fieldcast.workflows.experiment"]
 
@@ -38,9 +37,7 @@ def shares_of(plan: Path) -> list[argparse.Namespace]:
 
 def _shares_of(where: str, words: list[str]) -> list[argparse.Namespace]:
     told = parser(prog=where).parse_args(words)
-    for plugin in told.plugin:
-        if str(Path(plugin).absolute()) not in LOADED:
-            load_plugin(plugin)  # the file may name what it registers
+    load_plugins(told)  # the file may name what they register
     chosen = {}
     for job in read_experiment(told.experiment).jobs:
         mine = {"datasets": job.dataset, "backbones": job.backbone, "seeds": job.seed}
