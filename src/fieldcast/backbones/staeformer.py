@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fieldcast.core.backbone import Backbone
 from fieldcast.core.context import Context
@@ -98,12 +99,29 @@ class STAEformer(Backbone):
             self.adaptive_embedding.transpose(0, 1).expand(batch, -1, -1, -1),  # [B, N, T, adaptive]
         ]
         z = torch.cat(parts, dim=-1)  # [B, N, T, D]
-        for layer in self.over_steps:
-            z = layer(z)  # [B, N, T, D]
+        for place, layer in enumerate(self.over_steps):
+            z = layer(z) if place else layer(z, self.asked_first(x, clock))  # [B, N, T, D]
         z = z.transpose(1, 2).contiguous()  # [B, T, N, D], for a linear map of a strided tensor adds its bias apart
         for layer in self.over_nodes:
             z = layer(z)  # [B, T, N, D]
         return z.transpose(1, 2).flatten(2)  # [B, N, T * D]
+
+    def asked_first(self, x: Tensor, clock: Tensor) -> Tensor:
+        """Queries, keys and values of the first layer, W_qkv e + b, whose parts are each multiplied where they vary.
+
+        The adaptive share is the same for all windows, that of the clock for all nodes, and W_in x + b goes through
+        both maps at once, so that nothing of D columns is multiplied for each step, node and window.
+        Shapes: x [B, T, N, C], clock [B, T, slot + day] -> [B, N, T, 3 D].
+        """
+        into: nn.Linear = self.over_steps[0].qkv  # type: ignore[assignment,union-attr]
+        widths = [self.input.out_features, clock.shape[-1], self.adaptive_embedding.shape[-1]]
+        of_input, of_clock, of_adaptive = into.weight.split(widths, dim=1)  # [3 D, each]
+        each = self.adaptive_embedding.transpose(0, 1) @ of_adaptive.t()  # [N, T, 3 D]
+        now = F.linear(clock, of_clock, into.bias + of_input @ self.input.bias)  # [B, T, 3 D]
+        asked = each + now.unsqueeze(1)  # [B, N, T, 3 D]
+        rows = x.transpose(1, 2).flatten(0, 2).to(asked.dtype)  # [B * N * T, C]
+        asked.flatten(0, 2).addmm_(rows, (of_input @ self.input.weight).t())  # in place: one pass over the largest
+        return asked
 
     def head(self, h: Tensor) -> Tensor:
         return self.unflatten(self.output(h))  # [B, H, N, O]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fieldcast.nn.dropout import Dropout
+from fieldcast.nn.linear import Linear
 
 _SHORT = 16
 """Steps up to which, on a CPU and without gradients, two products are faster than the fused kernel."""
@@ -56,26 +57,29 @@ class EncoderLayer(nn.Module):
     """z = norm(x + dropout(W_o attend(x))) ; norm(z + dropout(W_2 relu(W_1 z))), attention over the last but one axis.
 
     Queries, keys and values come from one product, and biases are used throughout; attention weights have no dropout.
-    ``over_nodes`` says that the axis is that of the nodes.
-    Shapes: x [.., L, D] -> [.., L, D]. Vaswani et al., 2017, arXiv:1706.03762, with the norm behind the sum.
+    ``over_nodes`` says that the axis is that of the nodes. ``asked`` is W_qkv x + b where the caller has it for less.
+    Shapes: x [.., L, D], asked [.., L, 3 D] -> [.., L, D].
+    Source: Vaswani et al., 2017, arXiv:1706.03762, with the norm behind the sum.
     """
 
     def __init__(self, width: int, heads: int, hidden: int, dropout: float, *, over_nodes: bool):
         super().__init__()
         self.heads = heads
         self.attention = NodeAttention() if over_nodes else Attention()
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.first = nn.Linear(width, hidden)
-        self.second = nn.Linear(hidden, width)
+        self.qkv = Linear(width, 3 * width)
+        self.out = Linear(width, width)
+        self.first = Linear(width, hidden)
+        self.second = Linear(hidden, width)
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).transpose(-4, -2).unbind(-3)  # [.., heads, L, d] each
-        attended = self.attention(q, k, v).transpose(-3, -2).flatten(-2)  # [.., L, D]
-        z = self.norm1(x + self.dropout(self.out(attended)))  # [.., L, D]
-        # In place, as a pass over fresh memory costs as much as a small product; a full backward hook on ``first``
-        # does not go with that.
-        return self.norm2(z + self.dropout(self.second(self.first(z).relu_())))  # [.., L, D]
+    def forward(self, x: Tensor, asked: Tensor | None = None) -> Tensor:
+        rows = x.flatten(0, -2)  # [rows, D]: what is done in place below is so no view, whose gradients are copied
+        qkv = self.qkv(rows).unflatten(0, x.shape[:-1]) if asked is None else asked  # [.., L, 3 D]
+        q, k, v = (each.unflatten(-1, (self.heads, -1)).transpose(-3, -2) for each in qkv.chunk(3, dim=-1))
+        attended = self.attention(q, k, v).transpose(-3, -2).flatten(-2).flatten(0, -2)  # [rows, D]
+        # In place, as a pass over fresh memory costs as much as a small product; a full backward hook on a map does not
+        # go with that.
+        z = self.norm1(self.dropout(self.out(attended)).add_(rows))  # [rows, D]
+        return self.norm2(self.dropout(self.second(self.first(z).relu_())).add_(z)).view_as(x)  # [.., L, D]
