@@ -4,7 +4,8 @@ python benchmarks/operations.py [--backbones A B ...] [--nodes N] [--threads T] 
 
 Shares are those of the profiler of torch, each operation without what it calls; profiling itself slows what is made of
 many small operations, so that shares hold, and times do not. Gigabytes are what the operations of torch read and
-write, each tensor once an operation, views nothing: what a machine without caches would move.
+write, each tensor once an operation, views nothing: what a machine without caches would move. Beside them stand, of the
+same run, an inference's milliseconds, the peak of a large product and the speed of a copy.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ from benchmarks.harness import batch_of, keep, origin  # noqa: E402
 
 from fieldcast.core.allocator import prepare_memory  # noqa: E402
 from fieldcast.workflows.bench import Size  # noqa: E402
-from fieldcast.workflows.bench.clock import matmul_peak, milliseconds  # noqa: E402
+from fieldcast.workflows.bench.clock import matmul_peak, milliseconds, summary  # noqa: E402
 from fieldcast.workflows.bench.subject import Subject  # noqa: E402
 
 KINDS = ("inference", "step")
+ROUNDS = 5
 NAMES = ("lstm", "stgcn", "graph_wavenet", "agcrn", "staeformer", "d2stgnn", "dcrnn")
 
 
@@ -89,7 +91,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in arguments.backbones:
         subject = Subject(name, Size(arguments.nodes, batch_size=batch_of(name)))
         row = {"backbone": name, **{kind: shares(subject, kind) for kind in KINDS}}
-        rows.append({**row, "gigabytes": {kind: gigabytes(subject, kind) for kind in KINDS}})
+        row |= {"gigabytes": {kind: gigabytes(subject, kind) for kind in KINDS}}
+        row |= {"batch_size": batch_of(name), "gflop": round(subject.flops() / 1e9, 2)}
+        rows.append(row | {"inference_ms": summary([milliseconds(subject.infer) for _ in range(ROUNDS)])})
         print(json.dumps(rows[-1]), flush=True)
     result = {
         "what": "percent of the time in each operation, without what it calls", "nodes": arguments.nodes,
