@@ -53,8 +53,8 @@ def page() -> str:
         f"Of the same run, beside the median time of {operations['backbones'][0]['inference_ms']['rounds']}: what its "
         f"multiplications would take at the peak of a large product ({operations['matmul_peak_gflops']:.0f} GFLOP/s), "
         "and what its operations read and write, each tensor once an operation, at the speed of a copy "
-        f"({operations['copy_gb_per_second']:.0f} GB/s). The two add up on a processor that cannot do both at once; what "
-        "is in its caches costs less than this.",
+        f"({operations['copy_gb_per_second']:.0f} GB/s). The two add up on a processor that cannot do both at once; "
+        "what is in its caches costs less than this.",
         markdown_table([_bound_row(each, operations) for each in operations["backbones"]]),
         "Graph WaveNet and D2STGNN have to move for longer than they have to multiply, so that half of the peak is out "
         "of reach for the same operations in any order. Graph WaveNet needs well over the sum of the two: its products "
