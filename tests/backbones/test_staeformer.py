@@ -58,6 +58,22 @@ def test_the_first_layers_queries_are_those_of_the_joined_parts(calendar_inputs:
         torch.testing.assert_close(one, other, rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("name", ["input.bias", "input.weight"])
+def test_vectorised_over_weights_it_is_the_loop(name: str) -> None:
+    """What is vectorised stands in other strides: nothing may be written into a copy of it."""
+    form = spec(3, lookback=4)
+    backbone, (x, ctx) = stirred("staeformer", form, **SMALL).eval(), inputs(form)
+    weight = dict(backbone.named_parameters())[name].detach()
+    several = weight + torch.randn(5, *weight.shape, dtype=weight.dtype)
+
+    def said(one: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(backbone, {name: one}, (x, ctx))
+
+    torch.testing.assert_close(
+        torch.func.vmap(said)(several), torch.stack([said(one) for one in several]), rtol=0, atol=1e-12
+    )
+
+
 def test_the_seven_days_are_seven_vectors() -> None:
     form = spec(2, lookback=3)
     x, ctx = inputs(form, batch=7, neutral=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fieldcast.nn.attention import Attention
+from fieldcast.nn.attention import Attention, EncoderLayer
 
 
 @pytest.mark.parametrize("size", [38, 5, 8])
@@ -27,3 +27,15 @@ def test_padded_heads_equal_unpadded_ones(size: int, steps: int, monkeypatch: py
     assert padded[0].shape == q.shape
     for one, other in zip(padded, plain, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_in_mixed_precision_the_residual_sum_is_of_float32(gradients: bool) -> None:
+    """Maps give bfloat16 there; what goes into a norm is float32 all the same."""
+    layer = EncoderLayer(8, 2, 16, 0.0, over_nodes=False).eval()
+    given: list[torch.dtype] = []
+    for norm in (layer.norm1, layer.norm2):
+        norm.register_forward_pre_hook(lambda _, x: given.append(x[0].dtype))
+    with torch.set_grad_enabled(gradients), torch.autocast("cpu", torch.bfloat16):
+        layer(torch.randn(3, 5, 8))
+    assert given == [torch.float32] * 2

@@ -113,15 +113,15 @@ class STAEformer(Backbone):
         both maps at once, so that nothing of D columns is multiplied for each step, node and window.
         Shapes: x [B, T, N, C], clock [B, T, slot + day] -> [B, N, T, 3 D].
         """
-        into: nn.Linear = self.over_steps[0].qkv  # type: ignore[assignment,union-attr]
+        qkv: nn.Linear = self.over_steps[0].qkv  # type: ignore[assignment,union-attr]
         widths = [self.input.out_features, clock.shape[-1], self.adaptive_embedding.shape[-1]]
-        of_input, of_clock, of_adaptive = into.weight.split(widths, dim=1)  # [3 D, each]
-        each = self.adaptive_embedding.transpose(0, 1) @ of_adaptive.t()  # [N, T, 3 D]
-        now = F.linear(clock, of_clock, into.bias + of_input @ self.input.bias)  # [B, T, 3 D]
-        asked = each + now.unsqueeze(1)  # [B, N, T, 3 D]
-        rows = x.transpose(1, 2).flatten(0, 2).to(asked.dtype)  # [B * N * T, C]
-        asked.flatten(0, 2).addmm_(rows, (of_input @ self.input.weight).t())  # in place: one pass over the largest
-        return asked
+        of_input, of_clock, of_adaptive = qkv.weight.split(widths, dim=1)  # [3 D, each]
+        of_nodes = self.adaptive_embedding.transpose(0, 1) @ of_adaptive.t()  # [N, T, 3 D]
+        of_times = F.linear(clock, of_clock, qkv.bias + of_input @ self.input.bias)  # [B, T, 3 D]
+        known = of_nodes + of_times.unsqueeze(1)  # [B, N, T, 3 D]
+        rows = x.transpose(1, 2).flatten(0, 2)  # [B * N * T, C]
+        asked = torch.addmm(known.flatten(0, 2), rows, (of_input @ self.input.weight).t())  # [B * N * T, 3 D]
+        return asked.view_as(known)  # [B, N, T, 3 D]
 
     def head(self, h: Tensor) -> Tensor:
         return self.unflatten(self.output(h))  # [B, H, N, O]

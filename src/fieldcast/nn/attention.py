@@ -75,11 +75,17 @@ class EncoderLayer(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, asked: Tensor | None = None) -> Tensor:
-        rows = x.flatten(0, -2)  # [rows, D]: what is done in place below is so no view, whose gradients are copied
+        rows = x.flatten(0, -2)  # [rows, D]: relu_ below is so on no view, whose gradients would be copied
         qkv = self.qkv(rows).unflatten(0, x.shape[:-1]) if asked is None else asked  # [.., L, 3 D]
-        q, k, v = (each.unflatten(-1, (self.heads, -1)).transpose(-3, -2) for each in qkv.chunk(3, dim=-1))
+        split = (each.unflatten(-1, (self.heads, -1)).transpose(-3, -2) for each in qkv.chunk(3, dim=-1))
+        q, k, v = split  # [.., heads, L, d] each
         attended = self.attention(q, k, v).transpose(-3, -2).flatten(-2).flatten(0, -2)  # [rows, D]
-        # In place, as a pass over fresh memory costs as much as a small product; a full backward hook on a map does not
-        # go with that.
-        z = self.norm1(self.dropout(self.out(attended)).add_(rows))  # [rows, D]
-        return self.norm2(self.dropout(self.second(self.first(z).relu_())).add_(z)).view_as(x)  # [.., L, D]
+        # In place, as a pass over fresh memory costs as much as a small product: what a hook on ``first`` (and without
+        # gradients on ``out`` and ``second``) keeps is overwritten, and ``first`` takes no full backward hook.
+        z = self.norm1(_plus(self.dropout(self.out(attended)), rows))  # [rows, D]
+        return self.norm2(_plus(self.dropout(self.second(self.first(z).relu_())), z)).view_as(x)  # [.., L, D]
+
+
+def _plus(change: Tensor, x: Tensor) -> Tensor:
+    """change + x, without gradients in the memory of ``change``; in mixed precision the sum is of the wider type."""
+    return change + x if torch.is_grad_enabled() or change.dtype != x.dtype else change.add_(x)
