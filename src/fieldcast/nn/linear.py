@@ -40,5 +40,5 @@ class Linear(nn.Linear):
             and x.numel() > max(_MANY * self.in_features, _LEAST)
             and torch.get_num_threads() > 1
             and torch.backends.mkldnn.is_available()
-            and torch.backends.mkldnn.enabled
+            and bool(torch.backends.mkldnn.enabled)
         )
