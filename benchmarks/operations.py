@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         subject = Subject(name, Size(arguments.nodes, batch_size=batch_of(name)))
         row = {"backbone": name, **{kind: shares(subject, kind) for kind in KINDS}}
         row |= {"gigabytes": {kind: gigabytes(subject, kind) for kind in KINDS}}
-        row |= {"batch_size": batch_of(name), "gflop": round(subject.flops() / 1e9, 2)}
+        row |= {"batch_size": batch_of(name), "gflop": subject.flops() / 1e9}
         rows.append(row | {"inference_ms": summary([milliseconds(subject.infer) for _ in range(ROUNDS)])})
         print(json.dumps(rows[-1]), flush=True)
     result = {

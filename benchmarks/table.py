@@ -46,9 +46,9 @@ def page() -> str:
         "## Where the time goes",
         f"`{operations['command']}`: percent of the time in each operation of torch, of 2 percent and more.",
         markdown_table([_operations_row(each) for each in operations["backbones"]]),
-        "Where most of the time is in products (`mm`, `addmm`, `bmm`, `baddbmm`), those bound, and the ones of few "
-        "columns (32 to 64 channels) or by edges (`mm` with a sparse support) move more than they multiply. The rest "
-        "is functions of each element and copies.",
+        "Where most of the time is in products (`mm`, `addmm`, `bmm`, `baddbmm`; in STAEformer "
+        "`mkldnn_convolution`), those bound, and the ones of few columns (32 to 64 channels) or by edges (`mm` with a "
+        "sparse support) move more than they multiply. The rest is functions of each element and copies.",
         "### What bounds an inference",
         f"Of the same run, beside the median time of {operations['backbones'][0]['inference_ms']['rounds']}: what its "
         f"multiplications would take at the peak of a large product ({operations['matmul_peak_gflops']:.0f} GFLOP/s), "
@@ -56,14 +56,15 @@ def page() -> str:
         f"({operations['copy_gb_per_second']:.0f} GB/s). The two add up on a processor that cannot do both at once; "
         "what is in its caches costs less than this.",
         markdown_table([_bound_row(each, operations) for each in operations["backbones"]]),
-        "Graph WaveNet and D2STGNN have to move for longer than they have to multiply, so that half of the peak is out "
-        "of reach for the same operations in any order. Graph WaveNet needs well over the sum of the two: its products "
-        "have 32 columns and rows, far from the 2,048 of the peak's product, and their shares stand above. D2STGNN has "
-        "a graph of its own for each window. In the products by edges of STGCN and DCRNN a row of 16 to 64 numbers is "
-        "read for each edge. The LSTM is one operation of oneDNN, which takes three times the sum.",
-        "### What was tried and not kept",
+        "Graph WaveNet and D2STGNN have to move for longer than they have to multiply: if the two add up, half of the "
+        "peak is out of reach for the same operations in any order. Graph WaveNet, AGCRN and DCRNN need well over the "
+        "sum: the products of Graph WaveNet have 32 columns and rows, far from the 2,048 of the peak's product. "
+        "D2STGNN has a graph of its own for each window. In the products by edges of STGCN and DCRNN a row of 16 to 64 "
+        "numbers is read for each edge. The LSTM is one operation of oneDNN, which takes three times the sum.",
+        "### Other forms",
         f"`{tried['command']}`: kept form over tried, medians of paired rounds [least to most]; above 1 the tried form "
-        "is faster.",
+        "is faster. Below 1 and kept for it are STAEformer's maps by convolution, and its first queries made of their "
+        "parts.",
         markdown_table([_tried_row(each) for each in tried["rows"]]),
         "## Peak memory",
         *_tables(memories, partial(_memory_row, public)),
@@ -78,9 +79,9 @@ def page() -> str:
         markdown_table([*map(_gpu_row, gpu["rows"])]),
         "Nothing was tuned for a GPU: AGCRN, DCRNN and D2STGNN, which start many small kernels, reach a small share of "
         "its matmul peak, and what saves a CPU's memory traffic gains nothing for STAEformer here (its form before the "
-        "first queries were multiplied part by part). The ratios are of "
-        "rounds of their own, in which ours was at times faster than in the columns before. Where one failed, layers "
-        "of the plain form stood on the CPU (mended since, not measured anew).",
+        "first queries were multiplied part by part and its sums made in place). The ratios are of rounds of their "
+        "own, in which ours was at times faster than in the columns before. Where one failed, layers of the plain form "
+        "stood on the CPU (mended since, not measured anew).",
         "## Growth with the number of sensors",
         "A training step and the peak memory of its process; the exponents are least-squares slopes of log over log, "
         "that of memory for what lies above an empty process.",
@@ -135,7 +136,8 @@ def _paired(rows: list[dict[str, Any]]) -> str:
         f"{'/'.join(map(str, sorted(rounds)))} paired rounds [least to most], steps in training mode; "
         f"{where['threads']} threads, {rows[0]['machine']['cores']} cores {rows[0]['machine']['cpu']}, torch "
         f"{rows[0]['versions']['torch']}. Same environment: both in one process under {variables}. As shipped: each in "
-        "fresh processes, the plain one with the system's defaults, ours with what the command `fieldcast` sets."
+        "fresh processes, the plain one with the system's defaults, ours with what the command `fieldcast` sets. "
+        "Milliseconds are of different days, as the peaks show, and are not to be compared between rows."
     )
 
 
@@ -151,6 +153,7 @@ def _ratio_row(each: dict[str, Any], kind: str) -> dict[str, Any]:
         row[f"{kind}, {name}"] = f"{found[kind]['ratio']:.2f} [{min(ratios):.2f} to {max(ratios):.2f}]"
     for which in ("ours", "plain"):
         row[f"{which} ms"] = f"{same[kind][which]['median']:.0f}"
+    row["peak, GFLOP/s"] = f"{same['matmul_peak_gflops']:.0f}"
     for which in ("ours", "plain"):
         row[f"{which} % of peak"] = f"{same[kind]['percent_of_peak'][which]:.0f}"
     return row

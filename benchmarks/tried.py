@@ -158,7 +158,7 @@ class CachedKeys(d2stgnn._Inherent):
 class Joined(staeformer.STAEformer):
     """STAEformer whose first layer makes its queries as all others do, of all D columns."""
 
-    def asked_first(self, x: Tensor, clock: Tensor) -> None:  # type: ignore[override]
+    def first_qkv(self, x: Tensor, clock: Tensor) -> None:  # type: ignore[override]
         return None
 
 
@@ -272,7 +272,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows.append({"name": name, "what": what, **measure(made, arguments.rounds)})
         print(name, rows[-1]["ratio"], file=sys.stderr, flush=True)
     what = "kept over tried: above 1 the tried form is faster"
-    result = {"what": what, "nodes": NODES, "batch_size": BATCH, "rows": rows, **origin("benchmarks/tried.py", argv)}
+    result = {"what": what, "nodes": NODES, "rows": rows, **origin("benchmarks/tried.py", argv)}
     keep(arguments.out, result)
 
 

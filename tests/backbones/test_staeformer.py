@@ -38,20 +38,20 @@ def test_equals_the_plain_form(form: Spec, calendar_inputs: bool) -> None:
 
 @pytest.mark.parametrize("calendar_inputs", [True, False])
 def test_the_first_layers_queries_are_those_of_the_joined_parts(calendar_inputs: bool) -> None:
-    """What `asked_first` multiplies part by part is the layer's own map of what the layer is given; gradients too."""
+    """What `first_qkv` multiplies part by part is the layer's own map of what the layer is given; gradients too."""
     form = spec(3, lookback=4, channels=2)
     backbone = stirred("staeformer", form, calendar_inputs=calendar_inputs, **SMALL)
     given: list[tuple[torch.Tensor, torch.Tensor]] = []
     first = backbone.over_steps[0]  # type: ignore[index,union-attr]
     first.register_forward_pre_hook(lambda _, both: given.append(both))
     backbone(*inputs(form))
-    joined, asked = given[0]
-    torch.testing.assert_close(asked, first.qkv(joined), rtol=0, atol=1e-12)
+    joined, qkv = given[0]
+    torch.testing.assert_close(qkv, first.qkv(joined), rtol=0, atol=1e-12)
     weights = (backbone.input.weight, backbone.input.bias, backbone.adaptive_embedding, *first.qkv.parameters())  # type: ignore[union-attr]
     weights += tuple(table.weight for table in (backbone.slot_embedding, backbone.day_embedding))  # type: ignore[union-attr]
-    direction = torch.randn_like(asked)
+    direction = torch.randn_like(qkv)
     for one, other in zip(
-        torch.autograd.grad(asked, weights, direction, retain_graph=True),
+        torch.autograd.grad(qkv, weights, direction, retain_graph=True),
         torch.autograd.grad(first.qkv(joined), weights, direction),
         strict=True,
     ):

@@ -100,28 +100,28 @@ class STAEformer(Backbone):
         ]
         z = torch.cat(parts, dim=-1)  # [B, N, T, D]
         for place, layer in enumerate(self.over_steps):
-            z = layer(z) if place else layer(z, self.asked_first(x, clock))  # [B, N, T, D]
+            z = layer(z) if place else layer(z, self.first_qkv(x, clock))  # [B, N, T, D]
         z = z.transpose(1, 2).contiguous()  # [B, T, N, D], for a linear map of a strided tensor adds its bias apart
         for layer in self.over_nodes:
             z = layer(z)  # [B, T, N, D]
         return z.transpose(1, 2).flatten(2)  # [B, N, T * D]
 
-    def asked_first(self, x: Tensor, clock: Tensor) -> Tensor:
+    def first_qkv(self, x: Tensor, clock: Tensor) -> Tensor:
         """Queries, keys and values of the first layer, W_qkv e + b, whose parts are each multiplied where they vary.
 
         The adaptive share is the same for all windows, that of the clock for all nodes, and W_in x + b goes through
         both maps at once, so that nothing of D columns is multiplied for each step, node and window.
         Shapes: x [B, T, N, C], clock [B, T, slot + day] -> [B, N, T, 3 D].
         """
-        qkv: nn.Linear = self.over_steps[0].qkv  # type: ignore[assignment,union-attr]
+        mapped: nn.Linear = self.over_steps[0].qkv  # type: ignore[assignment,union-attr]
         widths = [self.input.out_features, clock.shape[-1], self.adaptive_embedding.shape[-1]]
-        of_input, of_clock, of_adaptive = qkv.weight.split(widths, dim=1)  # [3 D, each]
+        of_input, of_clock, of_adaptive = mapped.weight.split(widths, dim=1)  # [3 D, each]
         of_nodes = self.adaptive_embedding.transpose(0, 1) @ of_adaptive.t()  # [N, T, 3 D]
-        of_times = F.linear(clock, of_clock, qkv.bias + of_input @ self.input.bias)  # [B, T, 3 D]
+        of_times = F.linear(clock, of_clock, mapped.bias + of_input @ self.input.bias)  # [B, T, 3 D]
         known = of_nodes + of_times.unsqueeze(1)  # [B, N, T, 3 D]
         rows = x.transpose(1, 2).flatten(0, 2)  # [B * N * T, C]
-        asked = torch.addmm(known.flatten(0, 2), rows, (of_input @ self.input.weight).t())  # [B * N * T, 3 D]
-        return asked.view_as(known)  # [B, N, T, 3 D]
+        qkv = torch.addmm(known.flatten(0, 2), rows, (of_input @ self.input.weight).t())  # [B * N * T, 3 D]
+        return qkv.view_as(known)  # [B, N, T, 3 D]
 
     def head(self, h: Tensor) -> Tensor:
         return self.unflatten(self.output(h))  # [B, H, N, O]

@@ -57,8 +57,8 @@ class EncoderLayer(nn.Module):
     """z = norm(x + dropout(W_o attend(x))) ; norm(z + dropout(W_2 relu(W_1 z))), attention over the last but one axis.
 
     Queries, keys and values come from one product, and biases are used throughout; attention weights have no dropout.
-    ``over_nodes`` says that the axis is that of the nodes. ``asked`` is W_qkv x + b where the caller has it for less.
-    Shapes: x [.., L, D], asked [.., L, 3 D] -> [.., L, D].
+    ``over_nodes`` says that the axis is that of the nodes. ``qkv`` is W_qkv x + b where the caller has it for less.
+    Shapes: x [.., L, D], qkv [.., L, 3 D] -> [.., L, D].
     Source: Vaswani et al., 2017, arXiv:1706.03762, with the norm behind the sum.
     """
 
@@ -74,10 +74,10 @@ class EncoderLayer(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, asked: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, qkv: Tensor | None = None) -> Tensor:
         rows = x.flatten(0, -2)  # [rows, D]: relu_ below is so on no view, whose gradients would be copied
-        qkv = self.qkv(rows).unflatten(0, x.shape[:-1]) if asked is None else asked  # [.., L, 3 D]
-        split = (each.unflatten(-1, (self.heads, -1)).transpose(-3, -2) for each in qkv.chunk(3, dim=-1))
+        joined: Tensor = self.qkv(rows).unflatten(0, x.shape[:-1]) if qkv is None else qkv  # [.., L, 3 D]
+        split = (each.unflatten(-1, (self.heads, -1)).transpose(-3, -2) for each in joined.chunk(3, dim=-1))
         q, k, v = split  # [.., heads, L, d] each
         attended = self.attention(q, k, v).transpose(-3, -2).flatten(-2).flatten(0, -2)  # [rows, D]
         # In place, as a pass over fresh memory costs as much as a small product: what a hook on ``first`` (and without
