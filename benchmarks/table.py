@@ -60,7 +60,7 @@ def page() -> str:
         "peak is out of reach for the same operations in any order. Graph WaveNet, AGCRN and DCRNN need well over the "
         "sum: the products of Graph WaveNet have 32 columns and rows, far from the 2,048 of the peak's product. "
         "D2STGNN has a graph of its own for each window. In the products by edges of STGCN and DCRNN a row of 16 to 64 "
-        "numbers is read for each edge. The LSTM is one operation of oneDNN, which takes three times the sum.",
+        "numbers is read for each edge. The LSTM is one operation of oneDNN, which takes twice the sum or more.",
         "### Other forms",
         f"`{tried['command']}`: kept form over tried, medians of paired rounds [least to most]; above 1 the tried form "
         "is faster. Below 1 and kept for it are STAEformer's maps by convolution, and its first queries made of their "
