@@ -121,7 +121,7 @@ class DCRNN(Backbone):
     def _share_of_truth(self, ctx: Context, y: Tensor) -> Tensor:
         """k / (k + exp(step / k)) = sigmoid(ln k - step / k), as a tensor: torch.compile serves all steps with one."""
         k = _halved_at(max(2.0, ctx.progress.steps / 2)) if self.sampling_decay is None else self.sampling_decay
-        return torch.sigmoid(math.log(k) - y.new_full((), ctx.progress.step) / k)
+        return torch.sigmoid(math.log(k) - ctx.progress.taken(y) / k)
 
     def head(self, h: Tensor) -> Tensor:
         return self.unflatten(h)  # [B, H, N, O]

@@ -26,6 +26,10 @@ class Progress:
         """Share of all steps already taken, 0 to 1; 0 where the number of steps is not known."""
         return min(1.0, self.step / self.steps) if self.steps else 0.0
 
+    def taken(self, like: Tensor) -> Tensor:
+        """The steps taken, a scalar of the device and type of ``like``: a compiled or captured step reads it anew."""
+        return like.new_full((), self.step)
+
 
 @dataclass
 class Context:

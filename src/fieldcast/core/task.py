@@ -63,7 +63,7 @@ class Forecasting(Task):
         return min(horizon, 1 + (epoch - self.curriculum_after) // self.curriculum)
 
     def errors(self, model: Model, x: Tensor, ctx: Context, y: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-        counted = self.steps(observed.shape[1], ctx.progress.epoch)
+        counted = self.steps(observed.shape[1], ctx.progress.epoch) if self.curriculum else observed.shape[1]
         if counted < observed.shape[1]:
             observed = F.pad(observed[:, :counted], (0, 0, 0, 0, 0, observed.shape[1] - counted))  # [B, H, M, O]
         # NaN must not enter the subtraction: its gradient would be NaN even where the mask removes it.

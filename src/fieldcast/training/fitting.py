@@ -118,7 +118,9 @@ def _run(
         )
     each = options.batch_size // world
     train = WindowLoader(windows, "train", each, shuffle=True, seed=seed, rank=rank, world=world, even=True)
-    validation = WindowLoader(windows, "validation", max(options.batch_size, 64), rank=rank, world=world)
+    # A GPU is idle while small mini-batches are launched; scoring takes as many windows at once.
+    most = 256 if where == "cuda" else 64
+    validation = WindowLoader(windows, "validation", max(options.batch_size, most), rank=rank, world=world)
     forecaster.progress.epochs = options.max_epochs
     forecaster.progress.steps = options.max_epochs * len(train)
     module = TrainingModule(forecaster, options, task, windows.rules[0], windows.active)
@@ -169,6 +171,7 @@ def _run(
             signal.signal(signal.SIGINT, on_interrupt)
             raise KeyboardInterrupt from None
         finally:
+            module.replays.clear()
             bar.close()
             termination.close()
     if not watch.weights:

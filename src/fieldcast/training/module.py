@@ -19,6 +19,7 @@ from fieldcast.data.windows import WindowBatch
 from fieldcast.errors import Diverged, FieldcastError
 from fieldcast.forecaster import Forecaster
 from fieldcast.training.options import TrainingOptions
+from fieldcast.training.replay import Replays
 
 _CHECK_EVERY = 50  # steps between two looks at the loss on a GPU, which has to wait for them
 _EXPLODED = 1e6  # times the first loss
@@ -42,6 +43,7 @@ class TrainingModule(pl.LightningModule):
         self.train_count = 0
         self._first: float | None = None
         self.groups: list[ParameterGroup] = []
+        self.replays = Replays(forecaster, self._loss)
         self._validation = _ValidationSums(forecaster)
         self.scores: dict[str, float] = {}
 
@@ -57,12 +59,11 @@ class TrainingModule(pl.LightningModule):
         progress = self.forecaster.progress
         # Here and not when an epoch starts: a resume within an epoch does not start it again.
         progress.step, progress.epoch = self.global_step, self.current_epoch
-        x, ctx = self.forecaster.prepare(batch, teacher=True)
-        loss, whole = self._loss(x, ctx, batch)
-        for stage in self.forecaster.stages:
-            extra = stage.extra_loss(ctx)
-            if extra is not None:
-                loss, whole = loss + extra, whole + processes.added(extra) / processes.world()
+        if processes.world() == 1:
+            replayed = self.options.cuda_graphs and not self.options.recompute and batch.x.is_cuda
+            loss = whole = self.replays(batch) if replayed else self._loss(batch)
+        else:
+            loss, whole = self._share_of_loss(batch)
         whole = whole.detach()
         self.train_sum = self.train_sum.to(loss.device) + whole.double()
         self.train_count += 1
@@ -70,22 +71,34 @@ class TrainingModule(pl.LightningModule):
             self.check(whole)
         return loss
 
-    def _loss(self, x: Tensor, ctx: Context, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _loss(self, batch: Batch) -> Tensor:
+        """The loss of a mini-batch, with what stages add."""
+        assert batch.y is not None and batch.y_observed is not None
+        x, ctx = self.forecaster.prepare(batch, teacher=True)
+        loss = self.task.loss(self.forecaster, x, ctx, self.forecaster.rescale(batch.y), batch.y_observed)
+        return sum(self._extra(ctx), loss)
+
+    def _share_of_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss to go back from, and that of the whole mini-batch, of which each of several processes has a share.
 
-        With several, the gradients' mean over processes must be the gradient of sum |e| / sum n over all of them, so
-        a share is its own sum over the common count, times the number of processes.
+        The gradients' mean over processes must be the gradient of sum |e| / sum n over all of them, so a share is its
+        own sum over the common count, times the number of processes.
         """
         assert batch.y is not None and batch.y_observed is not None
-        y, observed = self.forecaster.rescale(batch.y), batch.y_observed
-        world = processes.world()
-        if world == 1:
-            loss = self.task.loss(self.forecaster, x, ctx, y, observed)
-            return loss, loss
-        total, count = self.task.errors(self.forecaster, x, ctx, y, observed)  # [O] each
+        x, ctx = self.forecaster.prepare(batch, teacher=True)
+        y, world = self.forecaster.rescale(batch.y), processes.world()
+        total, count = self.task.errors(self.forecaster, x, ctx, y, batch.y_observed)  # [O] each
         sums = processes.added(torch.stack([total.detach(), count.to(total.dtype)]))  # [2, O]
         common = sums[1].clamp_min(1)  # [O]
-        return world * (total / common).mean(), (sums[0] / common).mean()
+        loss, whole = world * (total / common).mean(), (sums[0] / common).mean()
+        for extra in self._extra(ctx):
+            loss, whole = loss + extra, whole + processes.added(extra) / world
+        return loss, whole
+
+    def _extra(self, ctx: Context) -> list[Tensor]:
+        """What stages add to the loss."""
+        found = [stage.extra_loss(ctx) for stage in self.forecaster.stages]
+        return [each for each in found if each is not None]
 
     def check(self, loss: Tensor | None = None) -> None:
         """Raise Diverged where this loss, or one since the epoch began, is not finite, or has exploded."""
