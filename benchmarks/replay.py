@@ -34,6 +34,7 @@ from fieldcast.workflows.bench import Size  # noqa: E402
 from fieldcast.workflows.bench.clock import check_device  # noqa: E402
 from fieldcast.workflows.bench.subject import random_windows  # noqa: E402
 
+CAPTURABLE = [name for name in BACKBONES if REGISTERED.get(name).capturable]
 WARM = 2  # epochs in which the two shapes of mini-batch are captured
 
 
@@ -83,9 +84,11 @@ def compared(name: str, size: Size, steps: int, epochs: int) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbones", nargs="+", default=list(BACKBONES), choices=list(BACKBONES))
+    parser.add_argument("--backbones", nargs="+", default=CAPTURABLE, choices=CAPTURABLE)
     parser.add_argument("--nodes", type=int, default=207)
-    parser.add_argument("--steps", type=int, default=20, help="whole mini-batches of an epoch; one of few windows follows")
+    parser.add_argument(
+        "--steps", type=int, default=20, help="whole mini-batches of an epoch; one of few windows follows"
+    )
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")

@@ -104,6 +104,28 @@ def test_differences_are_paired_by_day(lines: list[dict[str, Any]]) -> None:
     assert any(f"{size:+.3f}" in line for line in row), (size, row)
 
 
+def test_what_is_trained_is_set_beside_the_best_baseline(lines: list[dict[str, Any]]) -> None:
+    mine = [line for line in lines if line["dataset"] == "a.csv" and "scores" in line]
+    worse = [{**line, "backbone": "window_mean"} for line in mine if line["backbone"] == "last_value"]
+    scores = worse[0]["scores"]
+    figures = scores["channels"]["value"]
+    more = figures | {"pooled": {**figures["pooled"], "mae": 2 * figures["pooled"]["mae"]}}
+    worse[0]["scores"] = {**scores, "channels": {"value": more}}
+    arm = [{**line, "arm": "longer"} for line in mine if line["backbone"] == "stid"]
+    text = as_markdown(TINY, [*mine, *worse, *arm])
+    tables = text.split("value: difference of the pooled MAE to ")[1:]
+    assert [each.split(",")[0] for each in tables] == ["its base", "last_value"], "the one that errs least"
+    rows = [line.split("|")[1:3] for line in tables[1].splitlines() if line.startswith("| stid")]
+    assert [name.strip() for name, _ in rows] == ["stid", "stid + longer"]
+    own, baseline = (mae_pooled(mine, name) for name in ("stid", "last_value"))
+    assert all(f"{own - baseline:+.3f}" in figure for _, figure in rows)
+
+
+def mae_pooled(lines: list[dict[str, Any]], backbone: str) -> float:
+    mine = [line for line in lines if line["backbone"] == backbone]
+    return sum(line["scores"]["channels"]["value"]["pooled"]["mae"] for line in mine) / len(mine)
+
+
 def test_models_with_other_seeds_are_paired_over_those_that_both_have(lines: list[dict[str, Any]]) -> None:
     stid = [line for line in lines if (line["dataset"], line["backbone"]) == ("a.csv", "stid")]
     once = [{**line, "backbone": "lstm"} for line in stid[1:]]

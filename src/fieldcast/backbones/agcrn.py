@@ -34,6 +34,7 @@ class AGCRN(Backbone):
     """
 
     per_node = {"embedding": (0,)}
+    capturable = True
     recompute_blocks = ("cells",)
     predictor_layers = ("output",)
     cost = "N^2"

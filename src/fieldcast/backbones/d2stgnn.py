@@ -52,6 +52,7 @@ class D2STGNN(Backbone):
 
     needs_graph = True
     per_node = {"source": (0,), "target": (0,)}
+    capturable = True
     recompute_blocks = ("graphs", "layers")
     predictor_layers = ("end1", "end2")
     cost = "N^2"

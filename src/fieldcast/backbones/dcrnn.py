@@ -39,6 +39,7 @@ class DCRNN(Backbone):
     needs_graph = True
     unseen_nodes = True
     uses_teacher = True
+    capturable = True
     recompute_blocks = ("encoder", "decoder")
     cost = "edges"
     paper = "Li et al., ICLR 2018, arXiv:1707.01926"

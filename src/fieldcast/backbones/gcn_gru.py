@@ -23,6 +23,7 @@ class GCNGRU(Backbone):
     Source: after Zhao et al., T-GCN, IEEE TITS 2020, arXiv:1811.05320, with the walks of Li et al., arXiv:1707.01926.
     """
 
+    capturable = True
     needs_graph = True
     unseen_nodes = True
     predictor_layers = ("output",)

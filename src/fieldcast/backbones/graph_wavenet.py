@@ -42,6 +42,7 @@ class GraphWaveNet(Backbone):
     """
 
     needs_graph = True
+    capturable = True
     recompute_blocks = ("layers",)
     predictor_layers = ("end1", "end2")
     cost = "N^2"

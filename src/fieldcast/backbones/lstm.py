@@ -23,6 +23,7 @@ class LSTM(Backbone):
     Cost: nodes. Source: FC-LSTM as in Liu et al., NeurIPS 2023, arXiv:2306.08259.
     """
 
+    # Not capturable: replayed, cuDNN's recurrence read memory that was not its own (torch 2.11, N = 250, B = 64).
     unseen_nodes = True
     predictor_layers = ("end1", "end2")
     uses_future = True

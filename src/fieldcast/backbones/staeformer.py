@@ -29,6 +29,7 @@ class STAEformer(Backbone):
     """
 
     per_node = {"adaptive_embedding": (1,)}
+    capturable = True
     recompute_blocks = ("over_steps", "over_nodes")
     predictor_layers = ("output",)
     cost = "N^2"

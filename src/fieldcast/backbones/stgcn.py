@@ -42,6 +42,7 @@ class STGCN(Backbone):
     """
 
     needs_graph = True
+    capturable = True
     recompute_blocks = ("blocks",)
     predictor_layers = ("fc1", "fc2")
     cost = "edges"

@@ -28,6 +28,7 @@ class STID(Backbone):
     """
 
     per_node = {"node_embedding": (0,)}
+    capturable = True
     recompute_blocks = ("blocks",)
     predictor_layers = ("output",)
     uses_future = True

@@ -27,6 +27,7 @@ class Backbone(Configured):
     - ``unseen_nodes``: accepts nodes that training never saw (no tensor of its own per node);
     - ``uses_future``: reads ``ctx.future``, the channels known ahead;
     - ``uses_teacher``: wants ``ctx.teacher`` in training (scheduled sampling);
+    - ``capturable``: a training step may be captured as CUDA graphs;
     - ``recompute_blocks``: modules, or lists of them, that can be computed again in the backward pass to save memory;
     - ``predictor_layers``: names of the linear layers of the head, through which adapters reach into it; what enters
       them has its nodes on axis 1: [B, N, .., d_in];

@@ -42,7 +42,12 @@ class Configured(nn.Module):
 
     ``hyper`` holds the arguments of the constructor (without ``spec``). ``per_node`` names each parameter and buffer
     that has a node axis, and which axes: ``{"node_embedding": (0,)}``. ``recipes`` are settings by a short name each.
+    ``capturable`` says that on a GPU a training step of it, captured once as CUDA graphs and replayed, was tried and is
+    the same: it draws from torch's generator of the GPU alone, waits for nothing, and reads the number of the step by
+    ``ctx.progress.taken``.
     """
+
+    capturable: ClassVar[bool] = False
 
     per_node: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     recipes: ClassVar[Mapping[str, Recipe]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -22,11 +22,20 @@ class Model(Protocol):
 
 
 class Task(ABC):
-    """The only thing, with its progress, in which training and pre-training differ."""
+    """The only thing, with its progress, in which training and pre-training differ.
+
+    ``capturable`` is for tasks what it is for modules.
+    """
+
+    capturable: ClassVar[bool] = False
 
     @abstractmethod
     def errors(self, model: Model, x: Tensor, ctx: Context, y: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
         """Sums of errors and counts of cells, each [O]: sums and not means, so that shares of a batch add up."""
+
+    def counted(self, observed: Tensor, epoch: int) -> Tensor:
+        """Which cells of the truth count in an epoch, of those that are observed: bool [B, H, M, O]."""
+        return observed
 
     def loss(self, model: Model, x: Tensor, ctx: Context, y: Tensor, observed: Tensor) -> Tensor:
         """The mean over channels of each channel's mean error; 0, with a finite gradient, where nothing was observed.
@@ -45,6 +54,8 @@ class Forecasting(Task):
     ``curriculum_after`` on (epochs from 0; before it all steps count), as in Shao et al., PVLDB 2022, arXiv:2206.09112.
     """
 
+    capturable = True
+
     def __init__(
         self, loss: LossName = "mae", huber_delta: float = 1.0, curriculum: int = 0, curriculum_after: int = 0
     ):  # fmt: skip
@@ -62,10 +73,13 @@ class Forecasting(Task):
             return horizon
         return min(horizon, 1 + (epoch - self.curriculum_after) // self.curriculum)
 
+    def counted(self, observed: Tensor, epoch: int) -> Tensor:
+        steps = self.steps(observed.shape[1], epoch)
+        if steps == observed.shape[1]:
+            return observed
+        return F.pad(observed[:, :steps], (0, 0, 0, 0, 0, observed.shape[1] - steps))  # [B, H, M, O]
+
     def errors(self, model: Model, x: Tensor, ctx: Context, y: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-        counted = self.steps(observed.shape[1], ctx.progress.epoch) if self.curriculum else observed.shape[1]
-        if counted < observed.shape[1]:
-            observed = F.pad(observed[:, :counted], (0, 0, 0, 0, 0, observed.shape[1] - counted))  # [B, H, M, O]
         # NaN must not enter the subtraction: its gradient would be NaN even where the mask removes it.
         error = (model(x, ctx) - torch.where(observed, y, 0.0)).abs()  # [B, H, M, O]
         if self.name == "mse":

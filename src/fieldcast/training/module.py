@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -44,6 +45,8 @@ class TrainingModule(pl.LightningModule):
         self._first: float | None = None
         self.groups: list[ParameterGroup] = []
         self.replays = Replays(forecaster, self._loss)
+        parts = (forecaster.backbone, *forecaster.stages, task)
+        self._captures = options.cuda_graphs and not options.recompute and all(each.capturable for each in parts)
         self._validation = _ValidationSums(forecaster)
         self.scores: dict[str, float] = {}
 
@@ -59,9 +62,10 @@ class TrainingModule(pl.LightningModule):
         progress = self.forecaster.progress
         # Here and not when an epoch starts: a resume within an epoch does not start it again.
         progress.step, progress.epoch = self.global_step, self.current_epoch
+        assert batch.y_observed is not None
+        batch = dataclasses.replace(batch, y_observed=self.task.counted(batch.y_observed, self.current_epoch))
         if processes.world() == 1:
-            replayed = self.options.cuda_graphs and not self.options.recompute and batch.x.is_cuda
-            loss = whole = self.replays(batch) if replayed else self._loss(batch)
+            loss = whole = self.replays(batch) if self._captures and batch.x.is_cuda else self._loss(batch)
         else:
             loss, whole = self._share_of_loss(batch)
         whole = whole.detach()

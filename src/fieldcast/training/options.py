@@ -35,8 +35,9 @@ class TrainingOptions:
         precision: 32-bit floats, or bfloat16 where it is safe.
         recompute: Keep what enters each block of the model alone and compute the rest again in the backward pass: less
             memory, more time, the same numbers.
-        cuda_graphs: On a GPU, capture a step once and replay it: several times as fast where a model is small, the same
-            numbers; needs the memory of a step for all of the training.
+        cuda_graphs: On a GPU, capture a step once as CUDA graphs and replay it, where the model says that it can be
+            (``capturable``): the same numbers, several times as fast where the model is small, for more memory. Not
+            with recompute or several processes.
         accelerator: Where to train: auto takes a GPU (of CUDA) when there is one.
         save_every: Steps between resumable checkpoints within an epoch; 0 saves at the end of epochs only.
     """

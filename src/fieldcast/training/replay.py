@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from fieldcast.core.context import Batch, Progress
 from fieldcast.core.seeding import get_generators, set_generators
+from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster
 
 LossOf = Callable[[Batch], Tensor]
@@ -26,17 +28,21 @@ class Replays:
     A graph holds the launches of one shape of mini-batch; it is captured when a shape comes for the second time, and
     computes what the kernels did, with new numbers and new draws, at the same addresses.
 
-    What a step reads beside tensors must stay as it was. A new epoch captures anew where the model or the task read
-    the epoch. Steps are not captured, which is said in a warning, where the model read the number of the step as a
-    number (``ctx.progress.taken`` gives it as a tensor) or drew from a generator of Python, numpy or torch's CPU, and
-    where torch refuses, as it does when a step waits for the GPU (``.item()``, a shape that depends on values).
+    What a step reads beside tensors must stay as it was. Where the model or the task reads the epoch, each epoch
+    captures anew. A trial before finds out what says that it is ``capturable`` and is not: where the model reads the
+    number of the step as a number (``ctx.progress.taken`` gives it as a tensor), draws from a generator of Python,
+    numpy or torch's CPU, or waits for the GPU within a step, as ``.item()`` and shapes that depend on values do, steps
+    are not captured, and a warning says why.
     Source: ``torch.cuda.make_graphed_callables``.
     """
 
     def __init__(self, forecaster: Forecaster, loss: LossOf):
         self._forecaster, self._loss = forecaster, loss
-        self._seen: dict[tuple[Any, ...], _Captured | None] = {}
+        self._shapes: set[tuple[Any, ...]] = set()
+        self._captured: dict[tuple[Any, ...], _Captured] = {}
+        self._epoch = 0
         self._pool: Any = None
+        self._tried = self._reads_epoch = False
         self._warm = False  # whether all that is made once, of libraries and allocator, is made
         self.refused = ""
         """Why steps are not captured; empty where they are."""
@@ -46,38 +52,76 @@ class Replays:
             return self._loss(batch)
         given = {name: each for name in _PARTS if (each := getattr(batch, name)) is not None}
         shape = tuple((name, each.shape, each.dtype) for name, each in given.items())
-        if shape not in self._seen:
-            self._seen[shape] = None
+        if shape not in self._shapes:
+            self._shapes.add(shape)
             return self._loss(batch)
-        captured, epoch = self._seen[shape], self._forecaster.progress.epoch
-        if captured is None or (captured.reads_epoch and captured.epoch != epoch):
-            captured = self._capture(given)
-            if captured is None:
+        if self._reads_epoch and self._epoch != self._forecaster.progress.epoch:
+            self.clear()
+            self._epoch = self._forecaster.progress.epoch
+        captured = self._captured.get(shape)
+        if captured is None and not self._tried:
+            self.refused = self._tried_out(batch)
+            if self.refused:
+                warnings.warn(f"steps are not captured as CUDA graphs, but slower: {self.refused}.", stacklevel=2)
                 return self._loss(batch)
-            self._seen[shape] = captured
+        if captured is None:
+            captured = self._captured[shape] = self._capture(given)
         return captured(given)
 
     def clear(self) -> None:
-        """Give the graphs' memory back."""
-        self._seen.clear()
+        """Let go of all graphs at once, and give their memory back.
 
-    def _capture(self, given: dict[str, Tensor]) -> _Captured | None:
+        Graphs share the workspace of the products that their stream captured, which goes with the first that does.
+        """
+        if self._captured:
+            self._captured.clear()
+            gc.collect()  # what torch makes of a step refers to itself
+
+    def _tried_out(self, batch: Batch) -> str:
+        """Why a step cannot be captured, found by a step that leaves no trace; empty where it can.
+
+        A capture that fails leaves torch's generator on the GPU unusable, so all is tried before it.
+        """
+        self._tried = True
+        progress = self._forecaster.progress
+        told = _Told(progress, torch.full((), progress.step, device=batch.x.device))
+        before, waits = get_generators(), torch.cuda.get_sync_debug_mode()
+        with _without_trace(self._forecaster):
+            self._forecaster.progress = told
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*debug mode is a prototype.*")
+                torch.cuda.set_sync_debug_mode("error")
+            try:
+                loss = self._loss(batch)
+                trained = [each for each in self._forecaster.parameters() if each.requires_grad]
+                torch.autograd.grad(loss, trained, allow_unused=True)
+            except RuntimeError as error:
+                if "synchronizing CUDA operation" not in str(error):
+                    raise
+                return "the model waits for the GPU within a step (as .item() does)"
+            finally:
+                self._forecaster.progress = progress
+                torch.cuda.set_sync_debug_mode(waits)
+            after = get_generators()
+        if "step" in told.read:
+            return "the model reads progress.step as a number (progress.taken gives it as a tensor)"
+        self._reads_epoch, self._epoch = "epoch" in told.read, progress.epoch
+        for what, named in (("torch", "torch on the CPU"), ("python", "Python"), ("numpy", "numpy")):
+            if _plain(before[what]) != _plain(after[what]):
+                return f"the model draws from the generator of {named}, whose draws a graph would repeat"
+        return ""
+
+    def _capture(self, given: dict[str, Tensor]) -> _Captured:
         self._pool = torch.cuda.graph_pool_handle() if self._pool is None else self._pool
+        warmups, self._warm = 1 if self._warm else 3, True
         try:
             with _without_trace(self._forecaster):
-                captured = _Captured(self._forecaster, self._loss, given, self._pool, 1 if self._warm else 3)
-        except (RuntimeError, _Refused) as error:
-            why = str(error).strip().partition("\n")[0]
-            self.refused = why or type(error).__name__
-            warnings.warn(f"the steps are not captured as CUDA graphs, which is slower: {self.refused}", stacklevel=2)
-            self.clear()
-            return None
-        self._warm = True
-        return captured
-
-
-class _Refused(Exception):
-    """Says why a step is none that could be replayed."""
+                return _Captured(self._forecaster, self._loss, given, self._pool, warmups)
+        except RuntimeError as error:
+            why = " ".join(str(error).split())[:200]
+            raise FieldcastError(
+                f"the step cannot be captured as CUDA graphs ({why}): set cuda_graphs to false."
+            ) from error
 
 
 class _Captured:
@@ -85,14 +129,12 @@ class _Captured:
 
     def __init__(self, forecaster: Forecaster, loss: LossOf, given: dict[str, Tensor], pool: Any, warmups: int):
         progress = forecaster.progress
-        self.epoch = progress.epoch
         self._forecaster = forecaster
         self._module = _Loss(forecaster, loss, list(given))
         arguments = tuple(each.clone() for each in self._arguments(given))  # where replays put what they are given
-        told = _Told(progress, arguments[0])
-        forecaster.progress = told
+        forecaster.progress = _Told(progress, arguments[0])
         caching = torch.is_autocast_cache_enabled()
-        torch.set_autocast_cache_enabled(False)
+        torch.set_autocast_cache_enabled(False)  # weights cast once would stay what they were
         try:
             self._replay: Callable[..., Tensor] = torch.cuda.make_graphed_callables(
                 self._module, arguments, num_warmup_iters=warmups, allow_unused_input=True, pool=pool
@@ -100,9 +142,6 @@ class _Captured:
         finally:
             forecaster.progress = progress
             torch.set_autocast_cache_enabled(caching)
-        if "step" in told.read:
-            raise _Refused("the model reads progress.step as a number: let it read progress.taken")
-        self.reads_epoch = "epoch" in told.read
 
     def _arguments(self, given: dict[str, Tensor]) -> tuple[Tensor, ...]:
         step = torch.full((), self._forecaster.progress.step, device=given["x"].device)
@@ -143,23 +182,20 @@ class _Told(Progress):
 
 @contextmanager
 def _without_trace(forecaster: Forecaster) -> Iterator[None]:
-    """What is tried inside moves neither running statistics nor generators; refuse what draws elsewhere than a GPU."""
+    """What is tried inside moves neither running statistics nor generators."""
     saved = forecaster.state_dict()
     buffers = [(each, each.clone()) for name, each in forecaster.named_buffers() if name in saved]
     before = get_generators()
     try:
         yield
-        after = get_generators()
     finally:
         set_generators(before)
         with torch.no_grad():
             for buffer, old in buffers:
                 buffer.copy_(old)
-    for what, named in (("torch", "torch's CPU"), ("python", "Python"), ("numpy", "numpy")):
-        if _plain(before[what]) != _plain(after[what]):
-            raise _Refused(f"the model draws from the generator of {named}, where a graph would repeat its draws")
 
 
 def _plain(state: Any) -> Any:
     """A generator's state as what can be compared."""
-    return [each.tolist() if isinstance(each, Tensor) else each for each in state] if isinstance(state, list) else state.tolist()
+    parts = state if isinstance(state, list) else [state]
+    return [each.tolist() if isinstance(each, Tensor) else each for each in parts]

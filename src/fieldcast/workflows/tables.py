@@ -14,6 +14,8 @@ from fieldcast.evaluation.rules import mean_label, pooled_label
 from fieldcast.workflows.experiment_file import Experiment, Published
 
 Line = Mapping[str, Any]
+Pair = tuple[str, str, list[Line]]
+"""A model, the one it is compared with, and its runs."""
 _WIDE = 16  # columns of a table that a page still shows
 
 
@@ -178,17 +180,23 @@ def _by_horizon(experiment: Experiment, groups: Sequence[tuple[str, int, list[Li
 
 
 def _differences(lines: Sequence[Line], target: str) -> str:
-    """Differences of the pooled MAE, paired by day and seed: to the first trained model, or of each arm to its base."""
-    found = _compared(lines, target)
-    if not found:
-        return ""
-    rows, to = [], {reference for _, reference, _, _, _ in found}
-    several = any(runs[0].get("arm") for _, _, runs, _, _ in found)
-    what = "its base" if several else next(iter(to))
+    """Differences of the pooled MAE, paired by day and seed: to the first trained model, or of each arm to its base;
+    and of all that are trained to the simple baseline that errs least."""
+    own, with_baseline = _pairs(lines), _pairs_with_baseline(lines, target)
+    arms = any(line.get("arm") for line in lines)
+    tables = [_difference_table(lines, target, own, "its base" if arms else own[0][1])] if own else []
+    if with_baseline:
+        tables.append(_difference_table(lines, target, with_baseline, with_baseline[0][1]))
+    return "\n\n".join(tables)
+
+
+def _difference_table(lines: Sequence[Line], target: str, pairs: Sequence[Pair], what: str) -> str:
+    found = _compared(lines, target, pairs)
+    rows = []
     for name, _, runs, each, p in found:
         row = each.row(p)
         rows.append({"model": name, f"difference to {what}": row.pop("difference")})
-        if several:
+        if what == "its base":
             base, more = runs[0]["base_parameters"], runs[0]["parameters"] - runs[0]["base_parameters"]
             rows[-1]["more parameters"] = f"{100 * more / base:.2f} %" if base else str(more)
         rows[-1] |= row
@@ -199,18 +207,37 @@ def _differences(lines: Sequence[Line], target: str) -> str:
     )
 
 
-def _compared(lines: Sequence[Line], target: str) -> list[tuple[str, str, list[Line], Difference, float | None]]:
-    """(model, reference, its runs, difference, p by Holm) of all models that have a reference."""
+def _pairs(lines: Sequence[Line]) -> list[Pair]:
+    """Each arm with its base; without arms, each model with the first."""
     models = _by_model(lines)
-    arms = any(line.get("arm") for line in lines)
-    by_name = dict(models)
-    pairs = [
+    arms, names = any(line.get("arm") for line in lines), {name for name, _ in models}
+    return [
         (name, runs[0]["backbone"] if arms else models[0][0], runs)
         for name, runs in models
-        if (runs[0].get("arm") and runs[0]["backbone"] in by_name if arms else name != models[0][0])
+        if (runs[0].get("arm") and runs[0]["backbone"] in names if arms else name != models[0][0])
     ]
+
+
+def _pairs_with_baseline(lines: Sequence[Line], target: str) -> list[Pair]:
+    """Each trained model with the baseline that has the lowest pooled MAE on these test windows."""
+    models = _by_model(lines)
+    solved = {
+        name: runs[0]["scores"]["channels"][target]["pooled"]["mae"] for name, runs in models if not _is_drawn(runs[0])
+    }
+    if not solved:
+        return []
+    best = min(solved, key=lambda name: solved[name])
+    return [(name, best, runs) for name, runs in models if name not in solved]
+
+
+def _compared(
+    lines: Sequence[Line], target: str, pairs: Sequence[Pair]
+) -> list[tuple[str, str, list[Line], Difference, float | None]]:
+    """(model, reference, its runs, difference, p by Holm) of pairs."""
     if not pairs:
         return []
+    models = _by_model(lines)
+    by_name = dict(models)
     protocol = models[0][1][0]["protocol"]
     days = len(models[0][1][0]["scores"]["channels"][target]["per_day"]["day"])
     block = block_of(protocol["horizon"], protocol["windows"]["test"], days)
@@ -227,7 +254,7 @@ def _by_arm(groups: Sequence[tuple[str, int, list[Line]]]) -> str:
             continue
         target = next(line["protocol"]["targets"][0] for line in mine if "scores" in line)
         by_name = dict(_by_model(mine))
-        found = _compared(mine, target)
+        found = _compared(mine, target, _pairs(mine))
         for backbone in dict.fromkeys(reference for _, reference, _, _, _ in found):
             base = _row(by_name[backbone], -1, target)
             value = next(value for key, value in base.items() if key.startswith("MAE pooled"))
