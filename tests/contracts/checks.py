@@ -15,6 +15,8 @@ from torch import Tensor
 
 from fieldcast.core.context import Batch
 from fieldcast.core.seeding import seeded
+from fieldcast.core.task import Forecasting
+from fieldcast.data.loader import WindowLoader
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import Forecaster, create, export
 from tests.contracts.cases import ODD, Sizes, Subject, train_steps
@@ -200,19 +202,28 @@ def takes_half_precision(subject: Subject) -> None:
 
 
 def compiles(subject: Subject) -> None:
-    """``torch.compile`` takes it whole, once for all mini-batches of a size, in training and without gradients."""
+    """``torch.compile`` takes it whole, once for an epoch of mini-batches of one size, in training and without gradients.
+
+    The last mini-batch is filled up with windows that weigh nothing.
+    """
     from torch._dynamo import config, reset
     from torch._dynamo.testing import CompileCounter
 
-    forecaster, batches = subject.build(), [subject.batch(count=4), subject.batch(count=4, part="train")]
+    forecaster, task, windows = subject.build(), Forecasting(), subject.windows(Sizes())
+    size = len(windows.starts("validation")) // 2 + 1  # two mini-batches, the second not full
+    filled, whole = ([*WindowLoader(windows, "validation", size, fill=fill)] for fill in (True, False))
+    assert len(whole) == 2 and len(whole[1].x) < len(whole[0].x) == len(filled[1].x)
+    batches = [Batch.of(each) for each in filled]
     reset()
     with config.patch(allow_rnn=True):
         counter = CompileCounter()
         compiled = torch.compile(forecaster, fullgraph=True, backend=counter)
         with torch.no_grad():
-            for batch in batches:
+            for batch, given in zip(batches, map(Batch.of, whole), strict=True):
                 x, ctx = forecaster.prepare(batch)
+                expected = task.loss(forecaster, *forecaster.prepare(given), *_truth(forecaster, given))
                 assert close(compiled(x, ctx), forecaster(x, ctx))
+                assert close(task.loss(compiled, x, ctx, *_truth(forecaster, batch)), expected)
         assert counter.frame_count == 1, "compiled anew for a mini-batch of the same size"
         x, ctx = forecaster.train().prepare(batches[0], teacher=True)
         forecaster.progress.steps, before = 100, counter.frame_count
@@ -221,6 +232,11 @@ def compiles(subject: Subject) -> None:
             compiled(x, ctx).sum().backward()
         assert counter.frame_count <= before + 2, "compiled anew for every step"
     reset()
+
+
+def _truth(forecaster: Forecaster, batch: Batch) -> tuple[Tensor, Tensor]:
+    assert batch.y is not None and batch.y_observed is not None
+    return forecaster.rescale(batch.y), batch.y_observed
 
 
 def grows(subject: Subject) -> None:

@@ -23,6 +23,21 @@ def flat(batches: list[list[int]]) -> list[int]:
     return [start for batch in batches for start in batch]
 
 
+@pytest.mark.parametrize(("batch_size", "full"), [(7, 3), (23, 1), (100, 0)])
+def test_the_last_mini_batch_is_filled_with_windows_that_weigh_nothing(batch_size: int, full: int) -> None:
+    assert len(WINDOWS.starts("validation")) == 23
+    filled = [*WindowLoader(WINDOWS, "validation", batch_size, fill=True)]
+    given = [*WindowLoader(WINDOWS, "validation", batch_size)]
+    assert [len(batch.x) for batch in filled] == [batch_size] * len(given)
+    assert sum(len(batch.x) == batch_size for batch in given) == full
+    for more, batch in zip(filled, given, strict=True):
+        own = len(batch.x)
+        assert batch.y_observed is not None and more.y_observed is not None and batch.y_observed.any()
+        assert np.array_equal(more.x[:own], batch.x, equal_nan=True) and np.array_equal(more.start[:own], batch.start)
+        assert np.array_equal(more.y_observed[:own], batch.y_observed) and not more.y_observed[own:].any()
+    assert WINDOWS.batch(WINDOWS.starts("validation")[:1]).y_observed.any(), "the data's own mask is as it was"  # type: ignore[union-attr]
+
+
 @settings(deadline=None, max_examples=30)
 @given(batch_size=st.integers(1, 200), epoch=st.integers(0, 3), at=st.integers(0, 200), shuffle=st.booleans())
 def test_a_restored_state_goes_on_with_the_same_batches(batch_size: int, epoch: int, at: int, shuffle: bool) -> None:

@@ -16,12 +16,14 @@ class WindowLoader:
     The order of an epoch is drawn from (seed, epoch) alone, so position and epoch say all there is to say of the state.
     ``rank`` and ``world`` give each process its own windows, ``index[rank::world]``: nothing is padded or repeated.
     ``even`` (for training) gives every process as many mini-batches as the others: a process whose windows have run out
-    yields one of which nothing is observed, which weighs nothing.
+    yields one of which nothing is observed, which weighs nothing. ``fill`` fills the last mini-batch up to
+    ``batch_size`` with such windows, so that all have one shape: what is compiled is compiled once. Batch
+    normalisation sees them.
     """
 
     def __init__(
         self, windows: Windows, part: str, batch_size: int = 64, *, shuffle: bool = False, seed: int = 0,
-        rank: int = 0, world: int = 1, even: bool = False,
+        rank: int = 0, world: int = 1, even: bool = False, fill: bool = False,
     ):  # fmt: skip
         self.windows = windows
         self.part = part
@@ -34,6 +36,7 @@ class WindowLoader:
         self._rank = rank
         self._world = world
         self._even = even
+        self._fill = fill
 
     def __len__(self) -> int:
         counted = 0 if self._even else self._rank  # the first process has the most windows
@@ -58,15 +61,17 @@ class WindowLoader:
         while self.position < batches:
             first = self.position * self.batch_size
             self.position += 1
-            mine = order[first : first + self.batch_size]
-            yield self.windows.batch(mine) if len(mine) else self._weightless()
+            yield self._batch(order[first : first + self.batch_size])
         self.position = 0
 
-    def _weightless(self) -> WindowBatch:
-        """A window for a process that has none left, with no target observed."""
-        batch = self.windows.batch(self._starts[:1])
+    def _batch(self, starts: np.ndarray) -> WindowBatch:
+        """The windows, and as many as are lacking with no target observed: one for a process that has none left."""
+        lacking = self.batch_size - len(starts) if self._fill else int(len(starts) == 0)
+        if not lacking:
+            return self.windows.batch(starts)
+        batch = self.windows.batch(np.concatenate([starts, np.repeat(self._starts[:1], lacking)]))
         assert batch.y_observed is not None
-        batch.y_observed = np.zeros_like(batch.y_observed)
+        batch.y_observed = batch.y_observed & (np.arange(len(batch.start)) < len(starts))[:, None, None, None]
         return batch
 
     def state_dict(self) -> dict[str, Any]:
