@@ -40,7 +40,8 @@ class Context:
     day of week, day of year; -1 is neutral);
     ``future`` [B, H, M, F] scaled channels known ahead, or None; ``window`` int64 [B], first rows of the windows;
     ``teacher`` [B, H, M, O], scaled truth for scheduled sampling, 0 where ``teacher_observed`` says that there is
-    none, in training only and only for models that ask.
+    none, in training only and only for models that ask. In training a stage may put forecasts [B, H, M, O] ``aside``,
+    whose errors count too.
     N are the sensors that are read, M those that are forecast. They differ only in a compacted model, and there only
     the stages behind the backbone see M: stages before it and the backbone itself have N for M (:meth:`at`).
     """
@@ -54,6 +55,7 @@ class Context:
     teacher: Tensor | None = None
     teacher_observed: Tensor | None = None
     progress: Progress = field(default_factory=Progress)
+    aside: list[Tensor] = field(default_factory=list)
 
     def at(self, index: Tensor) -> Context:
         """The context with ``index`` int64 [N] of its M forecast nodes, as a backbone that reads only those sees it."""

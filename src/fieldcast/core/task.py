@@ -81,11 +81,19 @@ class Forecasting(Task):
 
     def errors(self, model: Model, x: Tensor, ctx: Context, y: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
         # NaN must not enter the subtraction: its gradient would be NaN even where the mask removes it.
-        error = (model(x, ctx) - torch.where(observed, y, 0.0)).abs()  # [B, H, M, O]
+        truth = torch.where(observed, y, 0.0)  # [B, H, M, O]
+        total = self._error(model(x, ctx) - truth, observed)  # [O]
+        for forecast in ctx.aside:
+            total = total + self._error(forecast - truth, observed)  # [O]
+        return total, observed.sum(dim=(0, 1, 2))
+
+    def _error(self, difference: Tensor, observed: Tensor) -> Tensor:
+        """Sums of errors where observed, [B, H, M, O] -> [O]."""
+        error = difference.abs()  # [B, H, M, O]
         if self.name == "mse":
             error = error.square()
         elif self.name == "huber":
             delta = self.huber_delta
             error = torch.where(error <= delta, error.square() / 2, delta * (error - delta / 2))
         error = torch.where(observed, error, 0.0)
-        return error.sum(dim=(0, 1, 2), dtype=torch.float32), observed.sum(dim=(0, 1, 2))
+        return error.sum(dim=(0, 1, 2), dtype=torch.float32)

@@ -15,6 +15,7 @@ from fieldcast.core.context import Context
 from fieldcast.core.registry import BACKBONES
 from fieldcast.core.seeding import seeded
 from fieldcast.core.spec import Spec
+from fieldcast.core.task import Forecasting
 from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import create
 from fieldcast.methods.st_lora import STLoRA
@@ -359,6 +360,37 @@ def test_the_correction_is_no_multiple_of_the_forecast() -> None:
     assert np.corrcoef(z, plain.flatten().numpy())[0, 1] ** 2 < 0.99
 
 
+def test_apart_the_backbone_learns_as_alone_and_the_adapter_as_on_a_frozen_one() -> None:
+    """Same batch, same weights, no dropout: both gradients to the bit, and the same forecast."""
+    sizes = Sizes()
+    apart, together = (
+        Subject("stid", ("st_lora",), (("dropout", 0.0),), (("rank", 2), ("dropout", 0.0), ("apart", each)))
+        for each in (True, False)
+    )
+
+    def gradients(subject: Subject, prepare: Any = lambda forecaster: None) -> tuple[float, dict[str, Tensor]]:
+        forecaster, batch = subject.build(sizes).train(), subject.batch(sizes, 8, "train")
+        prepare(forecaster)
+        x, ctx = forecaster.prepare(batch)
+        loss = Forecasting().loss(forecaster, x, ctx, forecaster.rescale(batch.y), batch.y_observed)
+        loss.backward()
+        return loss.item(), {name: each.grad for name, each in forecaster.named_parameters() if each.grad is not None}
+
+    def frozen(forecaster: Any) -> None:
+        forecaster.backbone.requires_grad_(False)
+
+    loss, both = gradients(apart)
+    own, backbone = gradients(together, lambda forecaster: setattr(forecaster.after[0], "enabled", False))
+    adapted, adapter = gradients(together, frozen)
+    assert backbone and adapter and not backbone.keys() & adapter.keys()
+    assert both.keys() == backbone.keys() | adapter.keys()
+    assert all(torch.equal(each, both[name]) for name, each in (backbone | adapter).items())
+    assert loss == pytest.approx(own + adapted, rel=1e-6)
+    assert gradients(apart, frozen)[0] == adapted, "on a frozen backbone there is nothing to hold apart"
+    batch = apart.batch(sizes)
+    assert torch.equal(apart.build(sizes).forecast(batch), together.build(sizes).forecast(batch))
+
+
 # Contracts beside the default
 
 
@@ -366,7 +398,7 @@ VARIANTS = [
     {"injection": "both", "rank": 2}, {"injection": "predictor", "node_mode": "pool", "rank": 2},
     {"injection": "both", "node_mode": "full_A", "rank": 2, "base_weight": "shared"},
     {"node_mode": "full_AB", "rank": 2, "blocks": 2}, {"node_mode": "shared", "rank": 2, "fusion": "gate"},
-    {"injection": "both", "share_codes": False, "rank": 2, "stem_input": "hist"},
+    {"injection": "both", "share_codes": False, "rank": 2, "stem_input": "hist"}, {"apart": True, "rank": 2},
 ]  # fmt: skip
 SUBJECTS = [
     Subject(backbone, ("st_lora",), last=tuple(settings.items()))
@@ -426,6 +458,8 @@ def test_it_corrects_solved_backbones(backbone: str) -> None:
         ({"rank": 0}, "rank is 0"), ({"hidden": 0}, "hidden is 0"), ({"layers": 0}, "layers is 0"),
         ({"blocks": 0}, "blocks is 0"), ({"dropout": 1.0}, "dropout is 1.0"), ({"alpha": 0.0}, "alpha is 0.0"),
         ({"max_extra_ratio": -1.0}, "max_extra_ratio is -1.0"),
+        ({"apart": True, "injection": "both"}, "train apart only behind the head"),
+        ({"apart": True, "tune_head": True}, "train apart only behind the head"),
     ],
 )  # fmt: skip
 def test_impossible_settings_are_told(settings: dict[str, Any], said: str) -> None:

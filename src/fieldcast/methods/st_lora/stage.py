@@ -35,6 +35,9 @@ class STLoRA(AfterStage):
     same low-rank maps. ``both`` does both, with one table of codes. With ``tune_head`` each has besides a full change
     D u + d, the same for all nodes, D and d zero at the start.
 
+    Trained together, both follow the adapted forecast's error. Trained ``apart``, the backbone follows the error of
+    y^0 and the adapter that of y with y^0 held fixed; the loss is the sum of the two.
+
     It starts at zero: the adapted model equals the backbone, bit for bit, for G, g and (in the head) B are zero. Codes
     start at 1 + 0.1 N(0, 1), so that gradients tell nodes apart.
 
@@ -55,6 +58,8 @@ class STLoRA(AfterStage):
         fusion: Whether the correction is added, or says by what share the forecast is changed.
         base_weight: Whether each layer has a map W_l of all nodes beside its low-rank one.
         tune_head: Whether the layers of the head are besides tuned as a whole, for all nodes alike.
+        apart: Whether, where both are trained, the backbone learns from its own forecast's error as it would alone, and
+            the adapter from what is left, with no gradient from one to the other; behind the head only.
         train_codes: Whether codes are trained, or stay the random numbers that they start as.
         learning_rate: Step size for the adapter; left out, the run's.
         weight_decay: Weight decay for the adapter.
@@ -87,7 +92,7 @@ class STLoRA(AfterStage):
         dropout: float = 0.1, node_mode: NodeMode = "code", share_codes: bool = True,
         stem_input: Literal["pred", "hist", "both"] = "both", clock: bool = True,
         fusion: Literal["add", "gate"] = "add", base_weight: Literal["none", "shared"] = "none",
-        tune_head: bool = False, train_codes: bool = True,
+        tune_head: bool = False, apart: bool = False, train_codes: bool = True,
         learning_rate: float | None = 0.01, weight_decay: float = 0.0,
     ):  # fmt: skip
         super().__init__()
@@ -101,12 +106,17 @@ class STLoRA(AfterStage):
         require("weight_decay", weight_decay, 0)
         if learning_rate is not None:
             require("learning_rate", learning_rate, 1e-12)
+        if apart and (injection != "residual" or tune_head):
+            raise FieldcastError(
+                "ST-LoRA can train apart only behind the head: leave apart out, or choose injection residual without "
+                "tune_head."
+            )
         self.injection, self.rank, self.max_extra_ratio = injection, rank, max_extra_ratio
         self.hidden, self.depth, self.width, self.alpha, self.p = hidden, layers, blocks, alpha, dropout
         self.node_mode: NodeMode = node_mode
         self.share_codes, self.stem_input, self.clock = share_codes, stem_input, clock
         self.fusion, self.base_weight = fusion, base_weight
-        self.tune_head, self.train_codes = tune_head, train_codes
+        self.tune_head, self.apart, self.train_codes = tune_head, apart, train_codes
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self._before: dict[str, tuple[Tensor, Tensor | None]] = {}  # the head's weights, while this is merged
 
@@ -249,6 +259,9 @@ class STLoRA(AfterStage):
     def forward(self, y: Tensor, h: Tensor, ctx: Context) -> Tensor:
         if not len(self.blocks):
             return y
+        if self.apart and self.training and y.requires_grad:
+            ctx.aside.append(y)
+            y = y.detach()
         parts = [y] if self.stem_input == "pred" else [ctx.history] if self.stem_input == "hist" else [y, ctx.history]
         parts = [part.transpose(1, 2).flatten(2) for part in parts]  # [B, M, K] and [B, M, P]
         if self.clock:
