@@ -202,7 +202,7 @@ def takes_half_precision(subject: Subject) -> None:
 
 
 def compiles(subject: Subject) -> None:
-    """``torch.compile`` takes it whole, once for an epoch of mini-batches of one size, in training and without gradients.
+    """``torch.compile`` takes it whole, once for an epoch of mini-batches of one size, in training and in evaluation.
 
     The last mini-batch is filled up with windows that weigh nothing.
     """
