@@ -202,7 +202,7 @@ def takes_half_precision(subject: Subject) -> None:
 
 
 def compiles(subject: Subject) -> None:
-    """``torch.compile`` takes it whole, once for an epoch of mini-batches of one size, in training and in evaluation.
+    """``torch.compile`` takes it whole, once for all mini-batches of one size, in training and in evaluation.
 
     The last mini-batch is filled up with windows that weigh nothing.
     """
@@ -225,11 +225,12 @@ def compiles(subject: Subject) -> None:
                 assert close(compiled(x, ctx), forecaster(x, ctx))
                 assert close(task.loss(compiled, x, ctx, *_truth(forecaster, batch)), expected)
         assert counter.frame_count == 1, "compiled anew for a mini-batch of the same size"
-        x, ctx = forecaster.train().prepare(batches[0], teacher=True)
+        forecaster.train()
         forecaster.progress.steps, before = 100, counter.frame_count
         for step in range(6):
-            forecaster.progress.step = step
-            compiled(x, ctx).sum().backward()
+            forecaster.progress.step, batch = step, batches[step % 2]
+            x, ctx = forecaster.prepare(batch, teacher=True)
+            task.loss(compiled, x, ctx, *_truth(forecaster, batch)).backward()
         assert counter.frame_count <= before + 2, "compiled anew for every step"
     reset()
 

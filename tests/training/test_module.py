@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from fieldcast.core.context import Batch, Context
 from fieldcast.core.module import ParameterGroup
 from fieldcast.core.task import Forecasting
+from fieldcast.data.loader import WindowLoader
+from fieldcast.errors import FieldcastError
 from fieldcast.forecaster import create
+from fieldcast.methods.st_lora import STLoRA
 from fieldcast.training.module import TrainingModule
 from tests.training.common import RUN, Curious, windows
 
@@ -33,6 +38,25 @@ def test_optimisers_and_groups(name: str, kind: type) -> None:
     module.configure_gradient_clipping(optimizer)
     assert norm(own.parameters) == pytest.approx(0.1, rel=1e-4), "its own norm"
     assert norm(rest.parameters) == pytest.approx(2.0, rel=1e-4), "the norm of the run"
+
+
+class Blind(Forecasting):
+    """A task of somebody's own, which knows nothing of what stages put aside."""
+
+    def errors(self, model: Any, x: Tensor, ctx: Context, y: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        return (model(x, ctx) - y).abs().sum(dim=(0, 1, 2)), observed.sum(dim=(0, 1, 2))
+
+
+def test_what_a_stage_puts_aside_is_trained_on_or_refused() -> None:
+    data = windows()
+    batch = Batch.of(next(iter(WindowLoader(data, "train", 4))))
+    forecaster = create("stid", data, [STLoRA(rank=1, apart=True)], seed=0).train()
+    TrainingModule(forecaster, PLAIN, Forecasting())._loss(batch).backward()
+    assert all(each.grad is not None for each in forecaster.backbone.parameters())
+    with pytest.raises(
+        FieldcastError, match=r"the task Blind leaves out what a stage put aside .* train without 'apart'"
+    ):
+        TrainingModule(forecaster, PLAIN, Blind())._loss(batch)
 
 
 def norm(parameters: list[Any]) -> float:

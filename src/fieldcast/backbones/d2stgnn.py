@@ -52,7 +52,7 @@ class D2STGNN(Backbone):
 
     needs_graph = True
     per_node = {"source": (0,), "target": (0,)}
-    capturable = True
+    # Not capturable: its recurrence is cuDNN's, as the LSTM's.
     recompute_blocks = ("graphs", "layers")
     predictor_layers = ("end1", "end2")
     cost = "N^2"

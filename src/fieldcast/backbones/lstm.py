@@ -23,7 +23,8 @@ class LSTM(Backbone):
     Cost: nodes. Source: FC-LSTM as in Liu et al., NeurIPS 2023, arXiv:2306.08259.
     """
 
-    # Not capturable: replayed, cuDNN's recurrence read memory that was not its own (torch 2.11, N = 250, B = 64).
+    # Not capturable: replayed on nycbike_drop (N = 250, B = 64, torch 2.11) it read memory that was not its own, why is
+    # not known; only cuDNN's recurrences are unlike what other backbones do.
     unseen_nodes = True
     predictor_layers = ("end1", "end2")
     uses_future = True

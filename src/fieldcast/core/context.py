@@ -41,7 +41,7 @@ class Context:
     ``future`` [B, H, M, F] scaled channels known ahead, or None; ``window`` int64 [B], first rows of the windows;
     ``teacher`` [B, H, M, O], scaled truth for scheduled sampling, 0 where ``teacher_observed`` says that there is
     none, in training only and only for models that ask. In training a stage may put forecasts [B, H, M, O] ``aside``,
-    whose errors count too.
+    whose errors count too; contexts made of one another share that list, and the task takes them out.
     N are the sensors that are read, M those that are forecast. They differ only in a compacted model, and there only
     the stages behind the backbone see M: stages before it and the backbone itself have N for M (:meth:`at`).
     """

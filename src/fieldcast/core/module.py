@@ -44,7 +44,7 @@ class Configured(nn.Module):
     that has a node axis, and which axes: ``{"node_embedding": (0,)}``. ``recipes`` are settings by a short name each.
     ``capturable`` says that on a GPU a training step of it, captured once as CUDA graphs and replayed, was tried and is
     the same: it draws from torch's generator of the GPU alone, waits for nothing, and reads the number of the step by
-    ``ctx.progress.taken``.
+    ``ctx.progress.taken``. A subclass inherits it.
     """
 
     capturable: ClassVar[bool] = False

@@ -50,8 +50,9 @@ class Forecasting(Task):
     """Masked error of the forecast in scaled units, so that channels of different units weigh alike.
 
     mae: |e|; mse: e^2; huber: e^2 / 2 for |e| <= delta, else delta (|e| - delta / 2); delta in standard deviations.
-    With a ``curriculum`` of k epochs only the first 1 + (epoch - after) // k steps of the horizon count, from epoch
-    ``curriculum_after`` on (epochs from 0; before it all steps count), as in Shao et al., PVLDB 2022, arXiv:2206.09112.
+    With a ``curriculum`` of k epochs :meth:`counted`, which stands before the error, leaves only the first
+    1 + (epoch - after) // k steps of the horizon, from epoch ``curriculum_after`` on (epochs from 0; before it all
+    steps count), as in Shao et al., PVLDB 2022, arXiv:2206.09112.
     """
 
     capturable = True
@@ -83,8 +84,8 @@ class Forecasting(Task):
         # NaN must not enter the subtraction: its gradient would be NaN even where the mask removes it.
         truth = torch.where(observed, y, 0.0)  # [B, H, M, O]
         total = self._error(model(x, ctx) - truth, observed)  # [O]
-        for forecast in ctx.aside:
-            total = total + self._error(forecast - truth, observed)  # [O]
+        while ctx.aside:
+            total = total + self._error(ctx.aside.pop() - truth, observed)  # [O]
         return total, observed.sum(dim=(0, 1, 2))
 
     def _error(self, difference: Tensor, observed: Tensor) -> Tensor:

@@ -118,8 +118,8 @@ def _run(
         )
     each = options.batch_size // world
     train = WindowLoader(windows, "train", each, shuffle=True, seed=seed, rank=rank, world=world, even=True)
-    # A GPU is idle while small mini-batches are launched; scoring takes as many windows at once.
-    most = 256 if where == "cuda" else 64
+    # A GPU is idle while small mini-batches are launched, and keeps nothing for a backward pass here.
+    most = max(64, min(256, 4 * options.batch_size)) if where == "cuda" else 64
     validation = WindowLoader(windows, "validation", max(options.batch_size, most), rank=rank, world=world)
     forecaster.progress.epochs = options.max_epochs
     forecaster.progress.steps = options.max_epochs * len(train)

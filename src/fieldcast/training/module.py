@@ -45,8 +45,6 @@ class TrainingModule(pl.LightningModule):
         self._first: float | None = None
         self.groups: list[ParameterGroup] = []
         self.replays = Replays(forecaster, self._loss)
-        parts = (forecaster.backbone, *forecaster.stages, task)
-        self._captures = options.cuda_graphs and not options.recompute and all(each.capturable for each in parts)
         self._validation = _ValidationSums(forecaster)
         self.scores: dict[str, float] = {}
 
@@ -65,7 +63,7 @@ class TrainingModule(pl.LightningModule):
         assert batch.y_observed is not None
         batch = dataclasses.replace(batch, y_observed=self.task.counted(batch.y_observed, self.current_epoch))
         if processes.world() == 1:
-            loss = whole = self.replays(batch) if self._captures and batch.x.is_cuda else self._loss(batch)
+            loss = whole = self.replays(batch) if self._captures(batch) else self._loss(batch)
         else:
             loss, whole = self._share_of_loss(batch)
         whole = whole.detach()
@@ -75,11 +73,17 @@ class TrainingModule(pl.LightningModule):
             self.check(whole)
         return loss
 
+    def _captures(self, batch: Batch) -> bool:
+        parts = (self.forecaster.backbone, *self.forecaster.stages, self.task)
+        allowed = self.options.cuda_graphs and not self.options.recompute and all(each.capturable for each in parts)
+        return allowed and batch.x.is_cuda
+
     def _loss(self, batch: Batch) -> Tensor:
         """The loss of a mini-batch, with what stages add."""
         assert batch.y is not None and batch.y_observed is not None
         x, ctx = self.forecaster.prepare(batch, teacher=True)
         loss = self.task.loss(self.forecaster, x, ctx, self.forecaster.rescale(batch.y), batch.y_observed)
+        self._check_aside(ctx)
         return sum(self._extra(ctx), loss)
 
     def _share_of_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -92,12 +96,20 @@ class TrainingModule(pl.LightningModule):
         x, ctx = self.forecaster.prepare(batch, teacher=True)
         y, world = self.forecaster.rescale(batch.y), processes.world()
         total, count = self.task.errors(self.forecaster, x, ctx, y, batch.y_observed)  # [O] each
+        self._check_aside(ctx)
         sums = processes.added(torch.stack([total.detach(), count.to(total.dtype)]))  # [2, O]
         common = sums[1].clamp_min(1)  # [O]
         loss, whole = world * (total / common).mean(), (sums[0] / common).mean()
         for extra in self._extra(ctx):
             loss, whole = loss + extra, whole + processes.added(extra) / world
         return loss, whole
+
+    def _check_aside(self, ctx: Context) -> None:
+        if ctx.aside:
+            raise FieldcastError(
+                f"the task {type(self.task).__name__} leaves out what a stage put aside to be trained on: train "
+                "without 'apart', or let the task take the errors of ctx.aside too."
+            )
 
     def _extra(self, ctx: Context) -> list[Tensor]:
         """What stages add to the loss."""

@@ -35,9 +35,9 @@ class TrainingOptions:
         precision: 32-bit floats, or bfloat16 where it is safe.
         recompute: Keep what enters each block of the model alone and compute the rest again in the backward pass: less
             memory, more time, the same numbers.
-        cuda_graphs: On a GPU, capture a step once as CUDA graphs and replay it, where the model says that it can be
-            (``capturable``): the same numbers, several times as fast where the model is small, for more memory. Not
-            with recompute or several processes.
+        cuda_graphs: On a GPU, capture a step once as CUDA graphs and replay it, where backbone, stages and task say
+            that it can be (``capturable``): the same numbers, faster where launching a step takes longer than computing
+            it, for up to 2.6 times the memory. Not with recompute or several processes.
         accelerator: Where to train: auto takes a GPU (of CUDA) when there is one.
         save_every: Steps between resumable checkpoints within an epoch; 0 saves at the end of epochs only.
     """

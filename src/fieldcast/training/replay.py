@@ -29,8 +29,8 @@ class Replays:
     computes what the kernels did, with new numbers and new draws, at the same addresses.
 
     What a step reads beside tensors must stay as it was. Where the model or the task reads the epoch, each epoch
-    captures anew. A trial before finds out what says that it is ``capturable`` and is not: where the model reads the
-    number of the step as a number (``ctx.progress.taken`` gives it as a tensor), draws from a generator of Python,
+    captures anew. A trial before each finds out what says that it is ``capturable`` and is not: where the model reads
+    the number of the step as a number (``ctx.progress.taken`` gives it as a tensor), draws from a generator of Python,
     numpy or torch's CPU, or waits for the GPU within a step, as ``.item()`` and shapes that depend on values do, steps
     are not captured, and a warning says why.
     Source: ``torch.cuda.make_graphed_callables``.
@@ -42,7 +42,7 @@ class Replays:
         self._captured: dict[tuple[Any, ...], _Captured] = {}
         self._epoch = 0
         self._pool: Any = None
-        self._tried = self._reads_epoch = False
+        self._reads_epoch = False
         self._warm = False  # whether all that is made once, of libraries and allocator, is made
         self.refused = ""
         """Why steps are not captured; empty where they are."""
@@ -58,15 +58,14 @@ class Replays:
         if self._reads_epoch and self._epoch != self._forecaster.progress.epoch:
             self.clear()
             self._epoch = self._forecaster.progress.epoch
-        captured = self._captured.get(shape)
-        if captured is None and not self._tried:
-            self.refused = self._tried_out(batch)
+        if shape not in self._captured:
+            self.refused = self._why_not(batch)
             if self.refused:
+                self.clear()
                 warnings.warn(f"steps are not captured as CUDA graphs, but slower: {self.refused}.", stacklevel=2)
                 return self._loss(batch)
-        if captured is None:
-            captured = self._captured[shape] = self._capture(given)
-        return captured(given)
+            self._captured[shape] = self._capture(given)
+        return self._captured[shape](given)
 
     def clear(self) -> None:
         """Let go of all graphs at once, and give their memory back.
@@ -74,15 +73,17 @@ class Replays:
         Graphs share the workspace of the products that their stream captured, which goes with the first that does.
         """
         if self._captured:
+            for parameter in self._forecaster.parameters():
+                parameter.grad = None  # which may lie in the graphs' memory
             self._captured.clear()
+            self._pool = None  # it ends with its last graph
             gc.collect()  # what torch makes of a step refers to itself
 
-    def _tried_out(self, batch: Batch) -> str:
+    def _why_not(self, batch: Batch) -> str:
         """Why a step cannot be captured, found by a step that leaves no trace; empty where it can.
 
-        A capture that fails leaves torch's generator on the GPU unusable, so all is tried before it.
+        After a capture that fails torch's generator on the GPU draws no more, so all is tried before each.
         """
-        self._tried = True
         progress = self._forecaster.progress
         told = _Told(progress, torch.full((), progress.step, device=batch.x.device))
         before, waits = get_generators(), torch.cuda.get_sync_debug_mode()

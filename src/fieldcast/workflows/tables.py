@@ -184,21 +184,22 @@ def _differences(lines: Sequence[Line], target: str) -> str:
     and of all that are trained to the simple baseline that errs least."""
     own, with_baseline = _pairs(lines), _pairs_with_baseline(lines, target)
     arms = any(line.get("arm") for line in lines)
-    tables = [_difference_table(lines, target, own, "its base" if arms else own[0][1])] if own else []
+    tables = [_difference_table(lines, target, own, "its base" if arms else own[0][1], more=arms)] if own else []
     if with_baseline:
         tables.append(_difference_table(lines, target, with_baseline, with_baseline[0][1]))
     return "\n\n".join(tables)
 
 
-def _difference_table(lines: Sequence[Line], target: str, pairs: Sequence[Pair], what: str) -> str:
+def _difference_table(lines: Sequence[Line], target: str, pairs: Sequence[Pair], what: str, more: bool = False) -> str:
+    """Differences of pairs to ``what``, with the parameters that each has ``more``."""
     found = _compared(lines, target, pairs)
     rows = []
     for name, _, runs, each, p in found:
         row = each.row(p)
         rows.append({"model": name, f"difference to {what}": row.pop("difference")})
-        if what == "its base":
-            base, more = runs[0]["base_parameters"], runs[0]["parameters"] - runs[0]["base_parameters"]
-            rows[-1]["more parameters"] = f"{100 * more / base:.2f} %" if base else str(more)
+        if more:
+            base, extra = runs[0]["base_parameters"], runs[0]["parameters"] - runs[0]["base_parameters"]
+            rows[-1]["more parameters"] = f"{100 * extra / base:.2f} %" if base else str(extra)
         rows[-1] |= row
     few = "" if found[0][3].p is None else ", Holm over the table"
     return (

@@ -36,7 +36,7 @@ class STLoRA(AfterStage):
     D u + d, the same for all nodes, D and d zero at the start.
 
     Trained together, both follow the adapted forecast's error. Trained ``apart``, the backbone follows the error of
-    y^0 and the adapter that of y with y^0 held fixed; the loss is the sum of the two.
+    y^0 and the adapter that of y with y^0 held fixed; the loss is the sum of the two, its gradient clipped as one.
 
     It starts at zero: the adapted model equals the backbone, bit for bit, for G, g and (in the head) B are zero. Codes
     start at 1 + 0.1 N(0, 1), so that gradients tell nodes apart.
@@ -58,8 +58,8 @@ class STLoRA(AfterStage):
         fusion: Whether the correction is added, or says by what share the forecast is changed.
         base_weight: Whether each layer has a map W_l of all nodes beside its low-rank one.
         tune_head: Whether the layers of the head are besides tuned as a whole, for all nodes alike.
-        apart: Whether, where both are trained, the backbone learns from its own forecast's error as it would alone, and
-            the adapter from what is left, with no gradient from one to the other; behind the head only.
+        apart: Whether, where both are trained, the backbone learns from its own forecast's error and the adapter from
+            what is left, with no gradient from one to the other; behind the head only.
         train_codes: Whether codes are trained, or stay the random numbers that they start as.
         learning_rate: Step size for the adapter; left out, the run's.
         weight_decay: Weight decay for the adapter.
