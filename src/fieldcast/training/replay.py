@@ -106,7 +106,7 @@ class Replays:
             after = get_generators()
         if "step" in told.read:
             return "the model reads progress.step as a number (progress.taken gives it as a tensor)"
-        self._reads_epoch, self._epoch = "epoch" in told.read, progress.epoch
+        self._reads_epoch, self._epoch = self._reads_epoch or "epoch" in told.read, progress.epoch
         for what, named in (("torch", "torch on the CPU"), ("python", "Python"), ("numpy", "numpy")):
             if _plain(before[what]) != _plain(after[what]):
                 return f"the model draws from the generator of {named}, whose draws a graph would repeat"
