@@ -100,8 +100,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     told = parser.parse_args(argv)
     if told.epochs <= WARM:
         parser.error(f"--epochs {told.epochs} leaves none to measure: give {WARM + 1} or more")
-    device = check_device(told.device)
     try:
+        device = check_device(told.device)
         for plugin in told.plugin:
             load_plugin(plugin)
         for name in told.backbones:
