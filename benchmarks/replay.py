@@ -16,6 +16,7 @@ import statistics
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,22 +42,25 @@ CAPTURABLE = [name for name in BACKBONES if REGISTERED.get(name).capturable]
 WARM = 2  # epochs in which the two shapes of mini-batch are captured
 
 
-def epochs_of(name: str, size: Size, steps: int, epochs: int, graphs: bool) -> tuple[History, float, str]:
+def epochs_of(name: str, size: Size, steps: int, epochs: int, device: str, graphs: bool) -> tuple[History, float, str]:
     """One training run: its history, the most MB that torch reserved on the GPU, and what it warned of."""
     cls = REGISTERED.get(name)
     many = Size(size.nodes, size.lookback, size.horizon, size.channels, steps * size.batch_size)
     windows = random_windows(many, with_graph=cls.needs_graph)  # type: ignore[attr-defined]
     forecaster = create(name, windows, seed=0)
-    options = TrainingOptions(max_epochs=epochs, batch_size=size.batch_size, patience=0, cuda_graphs=graphs)
+    options = TrainingOptions(
+        max_epochs=epochs, batch_size=size.batch_size, patience=0, cuda_graphs=graphs,
+        accelerator="gpu" if device == "cuda" else "cpu",
+    )  # fmt: skip
     gc.collect()
-    if torch.cuda.is_available():
+    if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         history = fit(forecaster, windows, options, seed=0)
     told = [str(each.message) for each in said if "CUDA graphs" in str(each.message)]
-    most = torch.cuda.max_memory_reserved() / 1e6 if torch.cuda.is_available() else 0.0
+    most = torch.cuda.max_memory_reserved() / 1e6 if device == "cuda" else 0.0
     return history, most, told[0] if told else ""
 
 
@@ -73,10 +77,11 @@ def milliseconds(history: History) -> float:
     return round(1e3 * statistics.median(each), 3)
 
 
-def compared(name: str, size: Size, steps: int, epochs: int) -> dict[str, Any]:
-    plain, plain_mb, _ = epochs_of(name, size, steps, epochs, graphs=False)
-    graphed, graphed_mb, refused = epochs_of(name, size, steps, epochs, graphs=True)
-    again, _, _ = epochs_of(name, size, steps, epochs, graphs=False)
+def compared(name: str, size: Size, steps: int, epochs: int, device: str) -> dict[str, Any]:
+    run = partial(epochs_of, name, size, steps, epochs, device)
+    plain, plain_mb, _ = run(graphs=False)
+    graphed, graphed_mb, refused = run(graphs=True)
+    again, _, _ = run(graphs=False)
     ms = {"plain": milliseconds(plain), "graphs": milliseconds(graphed), "plain again": milliseconds(again)}
     found = {
         "ms": ms, "ratio": round(min(ms["plain"], ms["plain again"]) / ms["graphs"], 3),
@@ -112,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = rows_of(told.out)
     for name in told.backbones:
         size = Size(nodes=told.nodes, batch_size=batch_of(name))
-        found = tried(lambda name=name, size=size: compared(name, size, told.steps, told.epochs))
+        found = tried(partial(compared, name, size, told.steps, told.epochs, device))
         row = {"backbone": name, "nodes": told.nodes, "batch_size": size.batch_size, **found}
         rows = with_row(rows, row)
         keep(told.out, {"what": __doc__.splitlines()[0], "rows": rows, **origin("benchmarks/replay.py", argv, device)})  # type: ignore[union-attr]

@@ -28,7 +28,7 @@ from fieldcast.methods.st_lora import STLoRA
 from fieldcast.training import TrainingOptions
 from fieldcast.training.fitting import fit
 from fieldcast.training.module import TrainingModule
-from fieldcast.training.replay import Replays, _Told
+from fieldcast.training.replay import Replays, _telling, _Told
 from fieldcast.workflows.bench import Size
 from fieldcast.workflows.bench.subject import random_windows
 from tests.contracts.cases import Sizes, Subject
@@ -244,14 +244,10 @@ def test_what_says_that_it_is_capturable_reads_no_number_of_progress(name: str) 
         told = _Told(forecaster.progress, torch.tensor(step))
         torch.manual_seed(0)
         plain = module._loss(batch)
-        plainly, forecaster.progress = forecaster.progress, told
         torch.manual_seed(0)
-        assert torch.equal(module._loss(batch), plain)
+        with _telling(forecaster, told):
+            assert torch.equal(module._loss(batch), plain)
         assert not told.read
-        forecaster.progress = plainly
-
-
-GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU of CUDA here")
 
 
 def test_only_what_says_so_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:

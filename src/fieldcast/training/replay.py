@@ -84,11 +84,9 @@ class Replays:
 
         After a capture that fails torch's generator on the GPU draws no more, so all is tried before each.
         """
-        progress = self._forecaster.progress
+        progress, waits = self._forecaster.progress, torch.cuda.get_sync_debug_mode()
         told = _Told(progress, torch.full((), progress.step, device=batch.x.device))
-        before, waits = get_generators(), torch.cuda.get_sync_debug_mode()
-        with _without_trace(self._forecaster):
-            self._forecaster.progress = told
+        with _without_trace(self._forecaster) as before, _telling(self._forecaster, told):
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=".*debug mode is a prototype.*")
                 torch.cuda.set_sync_debug_mode("error")
@@ -101,7 +99,6 @@ class Replays:
                     raise
                 return "the model waits for the GPU within a step (as .item() does)"
             finally:
-                self._forecaster.progress = progress
                 torch.cuda.set_sync_debug_mode(waits)
             after = get_generators()
         if "step" in told.read:
@@ -129,19 +126,17 @@ class _Captured:
     """The graphs of one shape of mini-batch."""
 
     def __init__(self, forecaster: Forecaster, loss: LossOf, given: dict[str, Tensor], pool: Any, warmups: int):
-        progress = forecaster.progress
         self._forecaster = forecaster
-        self._module = _Loss(forecaster, loss, list(given))
+        module = _Loss(forecaster, loss, list(given))
         arguments = tuple(each.clone() for each in self._arguments(given))  # where replays put what they are given
-        forecaster.progress = _Told(progress, arguments[0])
         caching = torch.is_autocast_cache_enabled()
         torch.set_autocast_cache_enabled(False)  # weights cast once would stay what they were
         try:
-            self._replay: Callable[..., Tensor] = torch.cuda.make_graphed_callables(
-                self._module, arguments, num_warmup_iters=warmups, allow_unused_input=True, pool=pool
-            )  # type: ignore[assignment]
+            with _telling(forecaster, _Told(forecaster.progress, arguments[0])):
+                self._replay: Callable[..., Tensor] = torch.cuda.make_graphed_callables(
+                    module, arguments, num_warmup_iters=warmups, allow_unused_input=True, pool=pool
+                )  # type: ignore[assignment]
         finally:
-            forecaster.progress = progress
             torch.set_autocast_cache_enabled(caching)
 
     def _arguments(self, given: dict[str, Tensor]) -> tuple[Tensor, ...]:
@@ -182,13 +177,23 @@ class _Told(Progress):
 
 
 @contextmanager
-def _without_trace(forecaster: Forecaster) -> Iterator[None]:
-    """What is tried inside moves neither running statistics nor generators."""
+def _telling(forecaster: Forecaster, told: _Told) -> Iterator[None]:
+    """Inside, the forecaster reads this progress."""
+    before, forecaster.progress = forecaster.progress, told
+    try:
+        yield
+    finally:
+        forecaster.progress = before
+
+
+@contextmanager
+def _without_trace(forecaster: Forecaster) -> Iterator[dict[str, Any]]:
+    """What is tried inside moves neither running statistics nor generators, whose states before it are handed in."""
     saved = forecaster.state_dict()
     buffers = [(each, each.clone()) for name, each in forecaster.named_buffers() if name in saved]
     before = get_generators()
     try:
-        yield
+        yield before
     finally:
         set_generators(before)
         with torch.no_grad():
